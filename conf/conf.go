@@ -1,0 +1,110 @@
+// Package conf turns a command line and a TOML file into one validated
+// configuration, for tcpcopy and for intercept. The letters of the C tools
+// keep their meaning; docs/configuration.md lists every key and flag.
+//
+// A setting exists once, in the table of its tool (tcpcopySettings,
+// interceptSettings): the command line, the file, the printed configuration and
+// the tests all go through that table.
+package conf
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// What the parsers return instead of a configuration when the command line
+// asks for something else than a run. Every other error of theirs is one line
+// for stderr that names the flag or the key, its place and the mend; the exit
+// status is then 2.
+var (
+	// ErrHelp says that the help was written to out. Exit status 0.
+	ErrHelp = errors.New("help was asked for")
+	// ErrVersion says that the caller shall print its version. Exit status 0.
+	ErrVersion = errors.New("the version was asked for")
+	// ErrChecked says that --check-config or --print-config found the
+	// configuration right and wrote its answer to out. Exit status 0.
+	ErrChecked = errors.New("only a check of the configuration was asked for")
+)
+
+// DefaultPort is where intercept listens for tcpcopy, as in the C tools.
+const DefaultPort = 36524
+
+// Process holds what both tools have as processes.
+type Process struct {
+	LogFile   string // "": standard error
+	LogLevel  string // debug, info, warn, error
+	LogFormat string // text, json, logfmt; "": text on a terminal, else logfmt
+	PidFile   string // "": none
+	Daemon    bool
+	WebListen string // host:port or :port of /metrics; "": none
+	Name      string // what the other side of the link calls this process; default the host's name
+	Secret    string // shared secret of the link, read from SecretFile; "": none
+
+	SecretFile string
+	Config     string   // path of the TOML file; "": none was given
+	Notes      []string // what was accepted without its old effect, a line each, for the log
+}
+
+// Tcpcopy is the configuration of tcpcopy.
+type Tcpcopy struct {
+	Process
+	Transfers []Transfer // the first that matches a packet wins
+
+	Interfaces  []string // empty: all
+	Filter      string   // pcap-filter(7); "": derived from Transfers
+	RingBytes   int64    // of each capture ring
+	SnapLen     int      // bytes of each packet
+	Promiscuous bool
+
+	Clients           *Pool         // what replaces the clients' addresses; nil: they keep them
+	LoopbackClient    netip.Addr    // replaces a loopback source; invalid: it stays
+	Copies            int           // sessions made of one client
+	Percent           float64       // of the sessions, (0,100]
+	OnlyComplete      bool          // only sessions whose SYN was seen
+	NoWait            bool          // do not hold a request for the answer to the one before
+	RTT               time.Duration // 0: measured
+	NoResponseTimeout time.Duration // a session that waits longer for the target is given up
+	KeepaliveTimeout  time.Duration // a session that is idle longer is given up
+	Memory            int64         // bytes that sessions and their payload may take
+	MaxSessions       int
+
+	SendMode     string // SendLink or SendRaw
+	OutInterface string // "": from the route
+	MTU          int    // towards the target; 0: from the route
+	SynMSS       int    // of SYNs that no client sent; 0: from the route
+
+	Intercepts        []netip.AddrPort
+	ConnsPerIntercept int
+
+	Workers       int           // 0: one for each CPU
+	ShutdownGrace time.Duration // for the copied sessions to close
+}
+
+// The values of Tcpcopy.SendMode.
+const (
+	SendLink = "link" // AF_PACKET, whole frames
+	SendRaw  = "raw"  // raw IP sockets, the kernel's routing
+)
+
+// Intercept is the configuration of intercept.
+type Intercept struct {
+	Process
+	Interfaces []string // empty: all
+	Filter     string   // pcap-filter(7); "": TCP
+	RingBytes  int64
+
+	// Listen is where tcpcopys connect. net.Listen takes 0.0.0.0 and [::] for
+	// every address of both families.
+	Listen   []netip.AddrPort
+	MaxBatch int // reply records in one write
+
+	Rewrites     []Rewrite
+	DelayTable   int // replies kept while the claim of their session is on its way
+	RouteTimeout time.Duration
+	Single       bool // serve the first tcpcopy only
+}
+
+// Rewrite says that a reply to From is one to To: what a container's address
+// translation hid.
+type Rewrite struct{ From, To netip.Addr }
