@@ -1,0 +1,408 @@
+package link
+
+import (
+	"context"
+	"crypto/hmac"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
+
+const (
+	dialTimeout = 2 * time.Second
+
+	// maxOps bounds the flow claims that wait for a link's writer.
+	maxOps = 64 << 10
+
+	// userTimeout is how long sent bytes may stay unacknowledged before the
+	// kernel gives a connection up (tcp(7), TCP_USER_TIMEOUT). It is above
+	// Silence: heartbeats are to find a dead peer first.
+	userTimeout = 10 * time.Second
+)
+
+// flowOp is one change of the claimed flows.
+type flowOp struct {
+	packet.Endpoint
+	del bool
+}
+
+// lane is one of a client's links, through all its connections.
+type lane struct {
+	client *Client
+	index  int
+	start  time.Time // of the stamps in pings
+
+	up               atomic.Bool
+	rtt              atomic.Int64 // ns
+	dropped, refused carried
+
+	batch []packet.Reply // reused by the reader
+
+	mu    sync.Mutex
+	open  bool     // ops are taken
+	ops   []flowOp // in order
+	list  bool     // the full list is to be sent first
+	stamp uint64   // of the peer's last ping
+	owed  bool     // it waits for its pong
+	wake  chan struct{}
+}
+
+func newLane(c *Client, index int) *lane {
+	return &lane{
+		client: c,
+		index:  index,
+		start:  time.Now(),
+		batch:  make([]packet.Reply, 0, recordsPerFrame),
+		wake:   make(chan struct{}, 1),
+	}
+}
+
+// queue hands changes to the writer.
+func (l *lane) queue(es []packet.Endpoint, del bool) {
+	l.mu.Lock()
+	switch {
+	case !l.open:
+		// The list that is sent on connect has what counts by then.
+	case len(l.ops)+len(es) > maxOps:
+		l.client.overflows.Add(uint64(len(es)))
+		l.list = l.client.cfg.LiveFlows != nil
+	default:
+		for _, e := range es {
+			l.ops = append(l.ops, flowOp{e, del})
+		}
+	}
+	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *lane) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// serve opens one connection and returns why it ended. opened is called
+// when it is ready to carry replies.
+func (l *lane) serve(ctx context.Context, opened func()) error {
+	conn, err := l.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+
+	r := newFrameReader(conn)
+	defer func() { l.client.received.Add(r.bytes) }()
+	conn.SetDeadline(time.Now().Add(Silence))
+	if err := l.handshake(conn, r); err != nil {
+		return err
+	}
+	conn.SetDeadline(time.Time{})
+
+	l.mu.Lock()
+	l.open, l.ops, l.list, l.owed = true, l.ops[:0], l.client.cfg.LiveFlows != nil, false
+	l.mu.Unlock()
+	l.rtt.Store(0)
+	l.up.Store(true)
+	opened()
+
+	done := make(chan struct{})
+	wrote := make(chan error, 1)
+	go func() {
+		err := l.write(conn, done)
+		if err != nil {
+			conn.Close() // ends the reader
+		}
+		wrote <- err
+	}()
+	err = l.read(conn, r)
+	l.up.Store(false)
+	close(done)
+	conn.Close() // ends a write that waits
+	if werr := <-wrote; errors.Is(err, net.ErrClosed) && werr != nil {
+		err = werr
+	}
+	l.mu.Lock()
+	l.open = false
+	l.mu.Unlock()
+	l.dropped.nextConnection()
+	l.refused.nextConnection()
+	return err
+}
+
+func (l *lane) dial(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{
+		Timeout: dialTimeout,
+		// Between heartbeats this finds nothing; it keeps the state of
+		// firewalls on the way.
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+		Control:         setUserTimeout,
+	}
+	if local := l.client.cfg.Local; local.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: local.AsSlice(), Zone: local.Zone()}
+	}
+	return d.DialContext(ctx, "tcp", l.client.cfg.Addr.String()) // TCP_NODELAY is Go's default
+}
+
+// setUserTimeout is a net.Dialer's and net.ListenConfig's Control.
+func setUserTimeout(_, _ string, c syscall.RawConn) (err error) {
+	cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	})
+	return errors.Join(cerr, err)
+}
+
+// handshake opens the link up to the server's ready.
+func (l *lane) handshake(conn net.Conn, r *frameReader) error {
+	cfg := &l.client.cfg
+	mine := appendHello(nil, &hello{
+		Secret:   cfg.Secret != "",
+		Instance: cfg.Instance,
+		Nonce:    nonce(),
+		Index:    uint8(l.index),
+		Count:    uint8(cfg.Conns),
+		Name:     cfg.Name,
+	})
+	if err := l.send(conn, mine); err != nil {
+		return err
+	}
+	theirs, err := l.expect(r, TypeHello)
+	if err != nil {
+		return err
+	}
+	var peer hello
+	if err := decodeHello(theirs, &peer); err != nil {
+		return err
+	}
+	if peer.Secret != (cfg.Secret != "") {
+		return fmt.Errorf("%s", secretMismatch(cfg.Secret != "", "tcpcopy", "intercept"))
+	}
+	out := make([]byte, 0, MaxFrame)
+	if cfg.Secret != "" {
+		hisHello := append([]byte(nil), theirs...)
+		out = appendFrame(out, TypeProof, proof(cfg.Secret, proofClient, mine[headerLen:], hisHello))
+		if err := l.send(conn, out); err != nil {
+			return err
+		}
+		p, err := l.expect(r, TypeProof)
+		if err != nil {
+			return err
+		}
+		if !hmac.Equal(p, proof(cfg.Secret, proofServer, mine[headerLen:], hisHello)) {
+			return errors.New("intercept has another secret: give both ends the same")
+		}
+		out = out[:0]
+	}
+	if err := l.send(conn, appendClaims(out, cfg.Claims)); err != nil {
+		return err
+	}
+	_, err = l.expect(r, TypeReady)
+	return err
+}
+
+// expect reads the next frame, which is of type want or an error.
+func (l *lane) expect(r *frameReader, want Type) ([]byte, error) {
+	t, p, err := r.next()
+	switch {
+	case err != nil:
+		return nil, err
+	case t == want:
+		return p, nil
+	case t == TypeError:
+		return nil, l.refusedBy(p)
+	}
+	return nil, ErrType
+}
+
+// refusedBy is the error that the server ends the link with.
+func (l *lane) refusedBy(p []byte) error {
+	text, err := decodeText(p)
+	if err != nil {
+		return err
+	}
+	l.client.refusal.Store(&text)
+	return fmt.Errorf("intercept refused: %s", text)
+}
+
+func (l *lane) send(conn net.Conn, b []byte) error {
+	n, err := conn.Write(b)
+	l.client.sent.Add(uint64(n))
+	return err
+}
+
+// read takes the server's frames until the connection ends.
+func (l *lane) read(conn net.Conn, r *frameReader) error {
+	for {
+		if !r.buffered() {
+			conn.SetReadDeadline(time.Now().Add(Silence))
+		}
+		t, p, err := r.next()
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return fmt.Errorf("silent for %v", Silence)
+			}
+			return err
+		}
+		if err := l.take(t, p); err != nil {
+			return err
+		}
+	}
+}
+
+// take handles one frame.
+func (l *lane) take(t Type, p []byte) (err error) {
+	switch t {
+	case TypeReplies:
+		if l.batch, err = decodeRecords(p, l.batch[:0]); err != nil {
+			return err
+		}
+		l.client.records.Add(uint64(len(l.batch)))
+		if len(l.batch) > 0 {
+			l.client.cfg.OnReplies(l.index, l.batch)
+		}
+	case TypePing:
+		q, err := decodePing(p)
+		if err != nil {
+			return err
+		}
+		l.dropped.update(q.Dropped)
+		l.refused.update(q.Refused)
+		l.mu.Lock()
+		l.stamp, l.owed = q.Stamp, true
+		l.mu.Unlock()
+		l.signal()
+	case TypePong:
+		stamp, err := decodePong(p)
+		if err != nil {
+			return err
+		}
+		if rtt := l.now() - stamp; rtt < uint64(time.Hour) { // the stamp comes from the peer
+			l.rtt.Store(int64(rtt))
+		}
+	case TypeNotice:
+		text, err := decodeText(p)
+		if err != nil {
+			return err
+		}
+		l.client.refusal.Store(&text)
+		l.client.cfg.Logger.Warn("intercept: "+text, "intercept", l.client.cfg.Addr.String())
+	case TypeError:
+		return l.refusedBy(p)
+	default:
+		return ErrType
+	}
+	return nil
+}
+
+// now is the clock of the pings.
+func (l *lane) now() uint64 { return uint64(time.Since(l.start)) }
+
+// write sends what is queued, and heartbeats, until done is closed.
+func (l *lane) write(conn net.Conn, done <-chan struct{}) error {
+	beat := time.NewTicker(Heartbeat)
+	defer beat.Stop()
+	out := appendPing(make([]byte, 0, 2*MaxFrame+headerLen), ping{Stamp: l.now()})
+	var spare []flowOp // changes places with l.ops
+	for {
+		if err := l.send(conn, out); err != nil {
+			return err
+		}
+		out = out[:0]
+		select {
+		case <-done:
+			return nil
+		case <-beat.C:
+			out = appendPing(out, ping{Stamp: l.now()})
+		case <-l.wake:
+		}
+		l.mu.Lock()
+		ops, list, stamp, owed := l.ops, l.list, l.stamp, l.owed
+		l.ops, l.list, l.owed = spare[:0], false, false
+		l.mu.Unlock()
+		spare = ops
+		if owed {
+			out = appendPong(out, stamp)
+		}
+		var err error
+		if list {
+			// The list is newer than ops; what is queued meanwhile follows it.
+			out, err = l.sendList(conn, out)
+		} else {
+			out, err = l.sendOps(conn, out, ops)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// sendList sends the whole list of this link's flows. It returns out with
+// what is left to send.
+func (l *lane) sendList(conn net.Conn, out []byte) ([]byte, error) {
+	out = appendFrame(out, TypeFlowSync, []byte{syncBegin})
+	es := make([]packet.Endpoint, 0, flowsPerFrame)
+	var err error
+	flush := func() {
+		out = appendFlows(out, TypeFlowAdd, es)
+		es = es[:0]
+		if err == nil {
+			err = l.send(conn, out)
+		}
+		out = out[:0]
+	}
+	l.client.cfg.LiveFlows(func(e packet.Endpoint) {
+		if packet.Shard(e.Port, len(l.client.lanes)) != l.index {
+			return
+		}
+		if es = append(es, e); len(es) == cap(es) {
+			flush()
+		}
+	})
+	flush()
+	return appendFrame(out, TypeFlowSync, []byte{syncEnd}), err
+}
+
+// sendOps sends changes, runs of a kind in one frame. It returns out with
+// what is left to send.
+func (l *lane) sendOps(conn net.Conn, out []byte, ops []flowOp) ([]byte, error) {
+	for len(ops) > 0 {
+		t := TypeFlowAdd
+		if ops[0].del {
+			t = TypeFlowDel
+		}
+		var at, n int
+		out, at = beginFrame(out, t)
+		for n < len(ops) && n < flowsPerFrame && ops[n].del == ops[0].del {
+			out = appendEndpoint(out, &ops[n].Endpoint)
+			n++
+		}
+		out = endFrame(out, at)
+		ops = ops[n:]
+		if len(out) > MaxFrame {
+			if err := l.send(conn, out); err != nil {
+				return nil, err
+			}
+			out = out[:0]
+		}
+	}
+	return out, nil
+}
+
+// secretMismatch says which end lacks a secret.
+func secretMismatch(mine bool, me, peer string) string {
+	if mine {
+		return fmt.Sprintf("%s has a secret and %s has none: give both the same", me, peer)
+	}
+	return fmt.Sprintf("%s has a secret and %s has none: give both the same", peer, me)
+}
