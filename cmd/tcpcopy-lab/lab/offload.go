@@ -1,0 +1,45 @@
+package lab
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Legacy commands of include/uapi/linux/ethtool.h; each takes a struct
+// ethtool_value {u32 cmd; u32 data}.
+var offloadSwitches = []struct {
+	name string
+	cmd  uint32
+}{
+	{"gro", 0x2c}, {"gso", 0x24}, {"tso", 0x1f}, {"tx-checksum", 0x17},
+}
+
+// offloadsOff makes iface carry what a plain wire carries: segments of at most
+// the MTU, with finished checksums.
+func (h *Host) offloadsOff(iface string) error {
+	return h.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		for _, o := range offloadSwitches {
+			value := [2]uint32{o.cmd, 0}
+			req := struct { // struct ifreq, include/uapi/linux/if.h
+				name [unix.IFNAMSIZ]byte
+				data unsafe.Pointer
+				_    [16]byte
+			}{data: unsafe.Pointer(&value)}
+			copy(req.name[:unix.IFNAMSIZ-1], iface)
+			_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
+			runtime.KeepAlive(&value)
+			if errno != 0 {
+				return fmt.Errorf("ethtool -K %s %s off: %w", iface, o.name, errno)
+			}
+		}
+		return nil
+	})
+}
