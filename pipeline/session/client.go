@@ -1,0 +1,294 @@
+package session
+
+import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+
+const (
+	// holeTimeout is how long a hole may stay open: a client repeats what the
+	// network lost well within it, so what is still missing was lost by the
+	// capture.
+	holeTimeout = 10 * Second
+	// maxAhead bounds the segments kept beyond a hole, maxAheadBytes how far
+	// beyond a segment is believed to belong to the connection.
+	maxAhead      = 1024
+	maxAheadBytes = 64 << 20
+)
+
+// Restarts reports whether g is the SYN of a new connection that uses the
+// same endpoints as s: the owner then calls Superseded, lets s come to its end
+// by itself, and begins another session.
+func (s *Session) Restarts(g *packet.Segment) bool {
+	return g.Flags&(packet.SYN|packet.ACK) == packet.SYN && !(s.sawSYN && g.Seq == s.clientISN)
+}
+
+// Superseded tells a session that its client has begun anew: nothing more
+// will come.
+func (c *Core) Superseded(s *Session, now Time) {
+	if s.state == Watching || s.state == Parked {
+		c.end(s, Finished)
+		return
+	}
+	c.queueEnd(s, pieceRST, s.inNext, s.ackLast)
+}
+
+// Client takes a captured segment of the session's client.
+func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
+	s.clientAt = now
+	if s.state == Closed {
+		return
+	}
+	if g.Flags&packet.SYN != 0 {
+		if s.state == Watching && g.Flags&(packet.ACK|packet.RST|packet.FIN) == 0 {
+			c.clientSYN(s, g)
+		}
+		return
+	}
+	if s.state == Watching {
+		c.watch(s, g, now)
+		return
+	}
+	ack := s.ackLast // of a segment without one
+	if g.Flags&packet.ACK != 0 {
+		ack = g.Ack
+		if !s.hasBase {
+			s.base, s.ackSeen, s.ackLast, s.hasBase = ack, ack, ack, true
+		}
+		s.ackSeen = seqMax(s.ackSeen, ack)
+	}
+	if g.Len > 0 {
+		c.insert(s, g, ack, now)
+	}
+	switch {
+	case s.state == Closed || s.state == Watching:
+	case g.Flags&packet.RST != 0:
+		c.dropAhead(s, CaptureHole)
+		c.queueEnd(s, pieceRST, s.inNext, ack)
+	case g.Flags&packet.FIN != 0:
+		c.insertFIN(s, g.Seq+uint32(g.Len), ack)
+	}
+	if s.state == Parked && s.first != 0 {
+		c.reopen(s)
+	}
+}
+
+// clientSYN begins a session as the client did.
+func (c *Core) clientSYN(s *Session, g *packet.Segment) {
+	var o packet.Options
+	packet.ParseOptions(g.Options, &o)
+	s.sawSYN, s.clientISN = true, g.Seq
+	s.synMSS, s.synScale, s.synSACK, s.synTS = o.MSS, o.WindowScale, o.SACKOK, o.HasTimestamp
+	if o.MSS == 0 {
+		s.synMSS = 536 // RFC 9293, 3.7.1
+	}
+	s.hasBase = false
+	c.start(s, g.Seq)
+	// Payload of a SYN (RFC 7413) would have to be undone where production
+	// did not take it. Its client sends it again then.
+	c.Stats.Accepted += uint64(g.Len)
+	c.Stats.Dropped[FastOpen] += uint64(g.Len)
+}
+
+// start makes the session ready to be opened with the given initial sequence
+// number.
+func (c *Core) start(s *Session, iss uint32) {
+	s.iss = iss
+	s.inNext, s.released, s.credited = iss+1, iss+1, iss+1
+	s.una, s.nxt = iss+1, iss+1
+	s.keep, s.partial, s.cursor = iss+1, false, 0
+	s.inEnded, s.turnOpen = false, false
+	s.state = Opening
+}
+
+// watch waits for the first turn boundary of a connection that began before
+// its capture: payload whose acknowledgment is above one seen before.
+func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
+	if g.Flags&(packet.RST|packet.FIN) != 0 || g.Flags&packet.ACK == 0 {
+		c.Stats.Accepted += uint64(g.Len)
+		c.Stats.Dropped[Midstream] += uint64(g.Len)
+		c.end(s, Midstream)
+		return
+	}
+	if g.Len > 0 && s.hasBase && before(s.base, g.Ack) && !c.cfg.OnlyComplete {
+		s.sawSYN = false
+		s.synMSS, s.synScale, s.synSACK, s.synTS = 65535, 7, true, true
+		s.base, s.ackSeen, s.ackLast = g.Ack, g.Ack, g.Ack
+		c.Stats.Midstream++
+		c.start(s, g.Seq-1)
+		c.insert(s, g, g.Ack, now)
+		return
+	}
+	if !s.hasBase {
+		s.base, s.hasBase = g.Ack, true
+	}
+	c.Stats.Accepted += uint64(g.Len)
+	c.Stats.Dropped[Midstream] += uint64(g.Len)
+}
+
+// insert puts payload into its place in the sequence.
+func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
+	st := &c.Stats
+	seq, b := g.Seq, g.Payload
+	st.Accepted += uint64(g.Len)
+	if g.Len > len(b) {
+		st.Dropped[Truncated] += uint64(g.Len)
+		if before(s.inNext, seq+uint32(g.Len)) {
+			c.lose(s, Truncated, now)
+		}
+		return
+	}
+	if before(seq, s.inNext) || s.inEnded {
+		cut := min(s.inNext-seq, uint32(len(b)))
+		if s.inEnded {
+			cut = uint32(len(b))
+		}
+		st.Dropped[Duplicate] += uint64(cut)
+		seq, b = seq+cut, b[cut:]
+		if len(b) == 0 {
+			return
+		}
+	}
+	if c.cfg.Memory > 0 && c.pieces.held+int64(len(b)) > c.cfg.Memory {
+		st.Dropped[MemoryLimit] += uint64(len(b))
+		c.lose(s, MemoryLimit, now)
+		return
+	}
+	if seq != s.inNext {
+		c.insertAhead(s, seq, ack, pieceData, b, now)
+		return
+	}
+	st.Buffered += uint64(len(b))
+	c.queue(s, c.pieces.alloc(seq, ack, pieceData, b))
+	c.closeHole(s, now)
+}
+
+func (c *Core) insertFIN(s *Session, seq, ack uint32) {
+	switch {
+	case s.inEnded || before(seq, s.inNext):
+	case seq == s.inNext:
+		c.queueEnd(s, pieceFIN, seq, ack)
+	default:
+		c.insertAhead(s, seq, ack, pieceFIN, nil, s.clientAt)
+	}
+}
+
+// insertAhead keeps a segment that lies beyond a hole.
+func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte, now Time) {
+	if seq-s.inNext > maxAheadBytes {
+		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
+		return
+	}
+	if s.aheadN >= maxAhead {
+		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
+		c.lose(s, ReassemblyLimit, now)
+		return
+	}
+	prev, i := uint32(0), s.ahead
+	for i != 0 && !before(seq, c.pieces.at(i).seq) {
+		prev, i = i, c.pieces.at(i).next
+	}
+	n := c.pieces.alloc(seq, ack, kind, b)
+	c.Stats.Buffered += uint64(len(b))
+	c.pieces.at(n).next = i
+	if prev == 0 {
+		s.ahead = n
+	} else {
+		c.pieces.at(prev).next = n
+	}
+	s.aheadN++
+	if s.holeAt == never {
+		s.holeAt = now + holeTimeout
+	}
+}
+
+// closeHole moves to the queue what a segment has connected to it. Overlaps
+// are resolved in favour of what came into the queue first.
+func (c *Core) closeHole(s *Session, now Time) {
+	moved := false
+	for s.ahead != 0 {
+		i := s.ahead
+		p := c.pieces.at(i)
+		if before(s.inNext, p.seq) {
+			break
+		}
+		s.ahead = p.next
+		s.aheadN--
+		moved = true
+		cut := s.inNext - p.seq
+		switch {
+		case p.kind == pieceFIN:
+			seq, ack := p.seq, p.ack
+			c.pieces.release(i)
+			if cut == 0 {
+				c.queueEnd(s, pieceFIN, seq, ack)
+			}
+		case cut >= p.len:
+			c.Stats.Dropped[Duplicate] += uint64(p.len)
+			c.Stats.Buffered -= uint64(p.len)
+			c.pieces.release(i)
+		default:
+			c.Stats.Dropped[Duplicate] += uint64(cut)
+			c.Stats.Buffered -= uint64(cut)
+			p.seq, p.len, p.skip = p.seq+cut, p.len-cut, p.skip+cut
+			c.queue(s, i)
+		}
+	}
+	if s.inEnded {
+		c.dropAhead(s, Duplicate)
+	}
+	if s.ahead == 0 {
+		s.holeAt = never
+	} else if moved {
+		s.holeAt = now + holeTimeout
+	}
+}
+
+// queue appends piece i, which begins at inNext.
+func (c *Core) queue(s *Session, i uint32) {
+	p := c.pieces.at(i)
+	p.next = 0
+	p.turn = s.first == 0 && !s.turnOpen || before(s.ackLast, p.ack)
+	s.ackLast = seqMax(s.ackLast, p.ack)
+	s.inNext = p.end()
+	if s.last == 0 {
+		s.first = i
+	} else {
+		c.pieces.at(s.last).next = i
+	}
+	s.last = i
+	if s.nextPiece == 0 {
+		s.nextPiece = i
+	}
+}
+
+// queueEnd appends the client's FIN or RST. It is a turn of its own when the
+// client has read something since its last payload.
+func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
+	if s.inEnded {
+		return
+	}
+	if s.state == Parked || s.state == Closing && s.parking {
+		// The target has closed already: nothing is left to tell it.
+		s.inEnded = true
+		if s.state == Parked && s.first == 0 {
+			c.end(s, Finished)
+		}
+		return
+	}
+	c.queue(s, c.pieces.alloc(seq, ack, kind, nil))
+	s.inEnded, s.endFIN = true, kind == pieceFIN
+}
+
+// lose gives up a connection whose payload cannot be completed. What the
+// client sends from its next turn on is copied again.
+func (c *Core) lose(s *Session, why Reason, now Time) {
+	if s.state.connected() && s.state != TimeWait {
+		c.sendRST(s, now)
+	}
+	ack := s.ackLast
+	c.end(s, why)
+	if s.inEnded {
+		return
+	}
+	c.Begin(s, s.clientAt)
+	s.base, s.hasBase = ack, true
+	s.turnOpen = false
+}

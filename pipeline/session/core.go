@@ -1,0 +1,208 @@
+package session
+
+import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+
+// MaxPieces is how many runs of payload one Out carries at most.
+const MaxPieces = 16
+
+// MaxPayload is the payload of one Out at most; with its headers it stays
+// below the 64 KB of an IP packet.
+const MaxPayload = 60 << 10
+
+// Config is what the sessions of a Core have in common. Zero values take the
+// defaults where one is named.
+type Config struct {
+	NoWait       bool  // release turns as they come (-W)
+	OnlyComplete bool  // leave connections alone whose SYN was not seen (-O)
+	NoResponse   Time  // the target is given up after this silence (-t); default 120 s
+	Keepalive    Time  // the client is given up after this silence (-k); default 240 s
+	RTT          Time  // of the path to the target, where it is not to be measured (-R)
+	SynMSS       int   // bound of the MSS option in SYNs (-D); default from the MTU
+	Memory       int64 // bound of buffered payload in bytes; 0: none
+}
+
+// Out is a segment to be sent. It is valid during the call of Send; what
+// Payload refers to is valid until Reap.
+type Out struct {
+	Seq, Ack   uint32
+	Flags      packet.Flags
+	Window     uint16
+	MSS        int // payload is to be cut into segments of this size
+	Options    []byte
+	Payload    [][]byte
+	Len        int // of Payload together
+	Kind       Kind
+	Retransmit bool
+}
+
+// Sink takes the segments that sessions send.
+type Sink interface {
+	Send(s *Session, o *Out)
+}
+
+// Core is what the sessions of one worker share. It is not safe for
+// concurrent use.
+type Core struct {
+	Stats Stats
+
+	cfg     Config
+	sink    Sink
+	pieces  pieces
+	out     Out
+	payload [MaxPieces][]byte
+	options [40]byte
+}
+
+// New makes a Core that sends through sink.
+func New(cfg Config, sink Sink) *Core {
+	if cfg.NoResponse == 0 {
+		cfg.NoResponse = 120 * Second
+	}
+	if cfg.Keepalive == 0 {
+		cfg.Keepalive = cfg.NoResponse + 120*Second
+	}
+	c := &Core{cfg: cfg, sink: sink}
+	c.pieces.init()
+	return c
+}
+
+// Held is how many bytes of payload are in memory.
+func (c *Core) Held() int64 { return c.pieces.held }
+
+// Reap gives back the buffers of payload that is no longer needed. Call it
+// when all that was sent is out of the process.
+func (c *Core) Reap() { c.pieces.reap() }
+
+// Begin makes s ready for its first event. Its exported fields are set.
+func (c *Core) Begin(s *Session, now Time) {
+	s.state = Watching
+	s.patience = patience
+	s.clientAt = now
+	s.rtoAt, s.ackAt, s.holeAt, s.turnAt, s.endAt = never, never, never, never, never
+}
+
+// Connect opens a connection to the target for a session that is Opening. Its
+// Endpoint is one that the target does not know.
+func (c *Core) Connect(s *Session, now Time) {
+	s.state = SynSent
+	s.una, s.nxt = s.iss, s.iss+1
+	s.rto, s.srtt, s.rttvar, s.backoff = Second, 0, 0, 0
+	s.synTries, s.dupAcks, s.sackedN = 1, 0, 0
+	s.inRecov, s.finSent, s.parking, s.peerFIN, s.peerPushed = false, false, false, false, false
+	s.rtxNext, s.rtxEnd = s.iss+1, s.iss+1
+	s.unacked, s.ackNow, s.ackAt = 0, false, never
+	s.turnOpen, s.turnAt = false, never
+	s.rttSeq, s.rttAt = s.nxt, now
+	s.progressAt, s.peerAt = now, now
+	s.rtoAt = now + s.rto
+	s.endAt = never
+	c.Stats.Opened++
+	c.sendSYN(s, now, false)
+}
+
+// Output sends what the events since the last Output made possible. Its owner
+// looks at the state afterwards: Opening wants an endpoint and Connect, Closed
+// is over, and an endpoint is in use as long as Connected says so.
+func (c *Core) Output(s *Session, now Time) {
+	switch s.state {
+	case Established, Closing, TimeWait:
+	default:
+		return
+	}
+	c.release(s, now)
+	c.transmit(s, now)
+	if s.ackNow && s.state.connected() {
+		c.sendACK(s, now)
+	}
+}
+
+// Connected reports whether the session's endpoint is in use at the target.
+func (s *Session) Connected() bool { return s.state.connected() }
+
+// Abort ends a session: its payload is dropped for the reason, its connection
+// reset.
+func (c *Core) Abort(s *Session, why Reason, now Time) {
+	if s.state == Closed {
+		return
+	}
+	if s.state.connected() && s.state != TimeWait {
+		c.sendRST(s, now)
+	}
+	c.end(s, why)
+}
+
+// Drain asks a session to end by itself: an idle connection is closed with a
+// FIN, one that still has payload on its way goes on. Abort follows after a
+// grace.
+func (c *Core) Drain(s *Session, now Time) {
+	switch {
+	case s.state == Watching || s.state == Parked || s.state == TimeWait:
+		c.end(s, Shutdown)
+	case s.state == Established && !s.inEnded && s.una == s.inNext:
+		c.dropAll(s, Shutdown)
+		s.inEnded = true
+		c.sendFIN(s, now)
+	}
+}
+
+// end drops what the session holds and closes it.
+func (c *Core) end(s *Session, why Reason) {
+	if s.turnOpen {
+		s.turnOpen = false
+		if why == Finished {
+			c.Stats.TurnsCopied++
+		}
+	}
+	c.dropAll(s, why)
+	s.state = Closed
+	c.Stats.Closed[why]++
+	s.rtoAt, s.ackAt, s.holeAt, s.turnAt, s.endAt = never, never, never, never, never
+}
+
+// dropAll frees every piece; what was not delivered is counted.
+func (c *Core) dropAll(s *Session, why Reason) {
+	for s.first != 0 {
+		if p := c.pieces.at(s.first); p.turn && p.kind == pieceData && before(s.credited, p.end()) {
+			c.Stats.TurnsLost++
+		}
+		c.dropFirst(s, why)
+	}
+	c.dropAhead(s, why)
+	s.nextPiece = 0
+}
+
+// dropFirst frees the first piece; the part of it that was not delivered is
+// counted.
+func (c *Core) dropFirst(s *Session, why Reason) {
+	i := s.first
+	p := c.pieces.at(i)
+	if lost := p.seq + p.len - seqMin(seqMax(p.seq, s.credited), p.seq+p.len); lost > 0 {
+		c.Stats.Dropped[why] += uint64(lost)
+		c.Stats.Buffered -= uint64(lost)
+		s.credited = p.seq + p.len
+	}
+	if s.cursor == i {
+		s.cursor = 0
+	}
+	if s.nextPiece == i {
+		s.nextPiece = p.next
+	}
+	s.first = p.next
+	if s.first == 0 {
+		s.last = 0
+	}
+	c.pieces.release(i)
+}
+
+// dropAhead frees the pieces beyond a hole.
+func (c *Core) dropAhead(s *Session, why Reason) {
+	for s.ahead != 0 {
+		i := s.ahead
+		p := c.pieces.at(i)
+		c.Stats.Dropped[why] += uint64(p.len)
+		c.Stats.Buffered -= uint64(p.len)
+		s.ahead = p.next
+		c.pieces.release(i)
+	}
+	s.aheadN, s.holeAt = 0, never
+}

@@ -1,0 +1,101 @@
+package session
+
+import (
+	"github.com/valyala/bytebufferpool"
+)
+
+// A piece is a run of the client's payload, or its FIN or RST, in the order of
+// sequence numbers. Pieces live in one slab for each Core and are linked by
+// index; index 0 is none.
+type piece struct {
+	next uint32
+	seq  uint32 // of the first byte
+	ack  uint32 // the client's acknowledgment when it sent this
+	len  uint32 // payload bytes; 0 for FIN and RST
+	skip uint32 // bytes at the front of buf that do not count
+	kind pieceKind
+	turn bool // begins a turn
+	buf  *bytebufferpool.ByteBuffer
+}
+
+type pieceKind uint8
+
+const (
+	pieceData pieceKind = iota
+	pieceFIN
+	pieceRST
+)
+
+// end is the sequence number behind the piece; FIN occupies one.
+func (p *piece) end() uint32 {
+	if p.kind == pieceFIN {
+		return p.seq + 1
+	}
+	return p.seq + p.len
+}
+
+// pieces is the slab. Buffers come from pools by size class, because
+// bytebufferpool sizes each pool's buffers by what is usual in it, and one
+// GRO packet is as large as forty others.
+type pieces struct {
+	slab  []piece
+	free  uint32
+	held  int64 // bytes of memory in buffers
+	grave []*bytebufferpool.ByteBuffer
+	pools [3]bytebufferpool.Pool
+}
+
+func (ps *pieces) init() { ps.slab = make([]piece, 1, 1024) }
+
+func (ps *pieces) at(i uint32) *piece { return &ps.slab[i] }
+
+func class(n int) int {
+	switch {
+	case n <= 2<<10:
+		return 0
+	case n <= 16<<10:
+		return 1
+	}
+	return 2
+}
+
+// alloc makes a piece that holds a copy of b.
+func (ps *pieces) alloc(seq, ack uint32, kind pieceKind, b []byte) uint32 {
+	i := ps.free
+	if i == 0 {
+		ps.slab = append(ps.slab, piece{})
+		i = uint32(len(ps.slab) - 1)
+	} else {
+		ps.free = ps.slab[i].next
+	}
+	p := piece{seq: seq, ack: ack, len: uint32(len(b)), kind: kind}
+	if len(b) > 0 {
+		p.buf = ps.pools[class(len(b))].Get()
+		p.buf.B = append(p.buf.B[:0], b...)
+		ps.held += int64(len(b))
+	}
+	ps.slab[i] = p
+	return i
+}
+
+// release frees piece i. Its buffer may still be in a batch that is to be
+// sent, so it rests until reap.
+func (ps *pieces) release(i uint32) {
+	p := &ps.slab[i]
+	if p.buf != nil {
+		ps.held -= int64(len(p.buf.B))
+		ps.grave = append(ps.grave, p.buf)
+	}
+	*p = piece{next: ps.free}
+	ps.free = i
+}
+
+// reap gives the buffers of released pieces back. Nothing may refer to them:
+// the batch has been sent.
+func (ps *pieces) reap() {
+	for i, b := range ps.grave {
+		ps.pools[class(len(b.B))].Put(b)
+		ps.grave[i] = nil
+	}
+	ps.grave = ps.grave[:0]
+}

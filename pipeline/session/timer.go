@@ -1,0 +1,167 @@
+package session
+
+import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+
+const (
+	minRTO = 200 * Millisecond
+	maxRTO = 60 * Second
+	// synRetries bound the handshake: 1, 2, 4, 8 and 16 s after the first SYN.
+	synRetries = 5
+	// closeTimeout is how long a closed half waits for the other one, from the
+	// target's last segment.
+	closeTimeout = 10 * Second
+	// timeWait is how long a repeated FIN of the target is answered.
+	timeWait = 1 * Second
+	// peerFINGrace is how long a connection that the target closed waits for
+	// the client to close too, before tcpcopy closes it by itself.
+	peerFINGrace = 500 * Millisecond
+)
+
+// Deadline is when the session wants its next Timer, at the latest.
+func (s *Session) Deadline(c *Core) Time {
+	d := min(s.rtoAt, s.ackAt, s.holeAt, s.endAt, s.clientAt+c.cfg.Keepalive)
+	if s.nextPiece != 0 && s.turnAt != never && s.state == Established {
+		d = min(d, s.turnAt+s.patience)
+		if s.una == s.nxt {
+			d = min(d, s.quietAt(c.pieces.at(s.nextPiece).ack-s.base))
+		}
+	}
+	return d
+}
+
+// Timer runs what is due. Output follows.
+func (c *Core) Timer(s *Session, now Time) {
+	if s.state == Closed {
+		return
+	}
+	if now >= s.clientAt+c.cfg.Keepalive {
+		c.Abort(s, ClientSilent, now)
+		return
+	}
+	if now >= s.holeAt {
+		c.lose(s, CaptureHole, now)
+		return
+	}
+	if now >= s.ackAt {
+		s.ackNow = true
+	}
+	if now >= s.endAt {
+		c.endTimer(s, now)
+	}
+	if now >= s.rtoAt && s.state.connected() {
+		c.rtoTimer(s, now)
+	}
+}
+
+// endTimer ends connections that one side has closed.
+func (c *Core) endTimer(s *Session, now Time) {
+	switch s.state {
+	case TimeWait:
+		c.end(s, Finished)
+	case Closing:
+		if quiet := s.peerAt + closeTimeout; now < quiet {
+			s.endAt = quiet
+			return
+		}
+		c.sendRST(s, now)
+		if s.parking {
+			s.parking = false
+			c.reopen(s)
+			return
+		}
+		c.end(s, Finished)
+	case Established:
+		s.endAt = never
+		c.leave(s, now)
+	}
+}
+
+// leave answers the target's early close: what is unanswered or waiting goes
+// on in a new connection.
+func (c *Core) leave(s *Session, now Time) {
+	if s.first != 0 && (s.turnOpen || s.nextPiece != 0) {
+		if s.una == s.nxt {
+			c.sendControl(s, s.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
+		} else {
+			c.sendRST(s, now)
+		}
+		c.lostTarget(s, ClosedByTarget)
+		return
+	}
+	s.parking = true
+	c.sendFIN(s, now)
+}
+
+func (c *Core) rtoTimer(s *Session, now Time) {
+	if s.state == SynSent {
+		if s.synTries > synRetries {
+			why := HandshakeTimeout
+			if s.refused {
+				why = HandshakeRefused
+			}
+			c.end(s, why)
+			return
+		}
+		s.synTries++
+		s.backoff++
+		s.rtoAt = now + s.rto<<s.backoff
+		c.sendSYN(s, now, true)
+		return
+	}
+	if now-max(s.peerAt, s.progressAt) >= c.cfg.NoResponse {
+		c.Abort(s, TargetTimeout, now)
+		return
+	}
+	if s.una == s.nxt {
+		c.probe(s, now)
+		return
+	}
+	// RFC 5681, 3.1 and RFC 6298, 5.4-5.7
+	s.ssthresh = max((s.nxt-s.una)/2, 2*uint32(s.mss))
+	s.cwnd = uint32(s.mss)
+	s.recover, s.inRecov, s.lossRTO = s.nxt, true, true
+	s.rtxNext, s.rtxEnd = s.una, s.nxt
+	s.sackedN = 0 // RFC 6675, 5.1: the target may have reneged
+	s.dupAcks = 0
+	s.rttAt = never
+	s.backoff = min(s.backoff+1, 10)
+	s.rtoAt = now + s.backedOff()
+}
+
+// probe asks a target that closed its window with one byte.
+func (c *Core) probe(s *Session, now Time) {
+	if s.finSent || !before(s.nxt, s.dataEnd()) {
+		s.rtoAt = never
+		return
+	}
+	s.nxt += c.sendData(s, s.nxt, 1, now, false)
+	s.backoff = min(s.backoff+1, 10)
+	s.rtoAt = now + s.backedOff()
+}
+
+func (s *Session) backedOff() Time { return min(s.rto<<s.backoff, maxRTO) }
+
+// armRTO starts the retransmission timer where it does not run.
+func (s *Session) armRTO(now Time) {
+	if s.rtoAt == never {
+		s.rtoAt = now + s.backedOff()
+	}
+}
+
+// measure takes a sample of the round trip (RFC 6298, 2), or fixed instead.
+func (s *Session) measure(rtt, fixed Time) {
+	if fixed > 0 {
+		rtt = fixed
+	}
+	if s.srtt == 0 {
+		s.srtt, s.rttvar = rtt, rtt/2
+	} else {
+		d := s.srtt - rtt
+		if d < 0 {
+			d = -d
+		}
+		s.rttvar += (d - s.rttvar) / 4
+		s.srtt += (rtt - s.srtt) / 8
+	}
+	s.rto = min(max(s.srtt+4*s.rttvar, minRTO), maxRTO)
+}
