@@ -30,7 +30,7 @@ func parseAddr(s string) (netip.Addr, error) {
 // parsePort reads a TCP port from 1 to 65535.
 func parsePort(s string) (uint16, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n == 0 || s[0] == '+' {
+	if err != nil || n == 0 {
 		return 0, fmt.Errorf("%q is not a port from 1 to 65535", s)
 	}
 	return uint16(n), nil
@@ -58,7 +58,7 @@ func cutPort(s string) (host, port string, err error) {
 	if i < 0 {
 		return s, "", nil
 	}
-	if i == len(s)-1 && s[i] == '-' {
+	if i == len(s)-1 && (s[i] == '-' || strings.Count(s, ":") == 1) {
 		return "", "", fmt.Errorf("%q ends without a port", s)
 	}
 	if s[i] == '-' || strings.Count(s, ":") == 1 {

@@ -15,7 +15,7 @@ const poolBits = 16
 // Pool is the set of addresses that sessions show to the target in place of
 // their clients' (-c).
 type Pool struct {
-	prefixes []netip.Prefix // masked, disjoint; single addresses are /32 or /128
+	prefixes []netip.Prefix // masked, their used parts disjoint; single addresses are /32 or /128
 	excluded []netip.Addr
 }
 
@@ -96,9 +96,12 @@ func used(p netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(p.Addr(), max(p.Bits(), p.Addr().BitLen()-poolBits))
 }
 
-// add joins q to the set. Two prefixes are nested or disjoint.
+// add joins q to the set. What is used of two prefixes is nested or disjoint.
 func (p *Pool) add(q netip.Prefix) {
-	inside := func(in, out netip.Prefix) bool { return out.Bits() <= in.Bits() && out.Contains(in.Addr()) }
+	inside := func(in, out netip.Prefix) bool {
+		in, out = used(in), used(out)
+		return out.Bits() <= in.Bits() && out.Contains(in.Addr())
+	}
 	if slices.ContainsFunc(p.prefixes, func(o netip.Prefix) bool { return inside(q, o) }) {
 		return
 	}

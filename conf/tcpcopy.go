@@ -1,0 +1,234 @@
+package conf
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+const tcpcopySynopsis = `Usage: tcpcopy -x ONLINE-TARGET[,...] -s INTERCEPT[,...] [-c CLIENTS] [flags]
+       tcpcopy --config tcpcopy.toml [flags]
+
+tcpcopy copies the sessions of a production server to a system under test.
+
+  tcpcopy -x 80-10.1.2.100-80 -s 10.1.2.30 -c 10.1.3.x -d
+
+copies what reaches port 80 of this host to port 80 of 10.1.2.100; the clients
+get addresses of 10.1.3.0/24, to which the answers are routed by way of
+intercept on 10.1.2.30.`
+
+// rawTcpcopy is what the settings fill before it is understood as a whole.
+type rawTcpcopy struct {
+	Tcpcopy
+	intercepts []string
+	clients    []string
+	port       int // of intercepts that name none
+}
+
+func tcpcopyDefaults() rawTcpcopy {
+	return rawTcpcopy{
+		Tcpcopy: Tcpcopy{
+			RingBytes:         16 << 20,
+			SnapLen:           maxSnapLen,
+			Copies:            1,
+			Percent:           100,
+			NoResponseTimeout: 2 * time.Minute,
+			Memory:            2 << 30,
+			SendMode:          SendLink,
+			ConnsPerIntercept: 1,
+			ShutdownGrace:     5 * time.Second,
+		},
+		port: DefaultPort,
+	}
+}
+
+const (
+	// maxSnapLen is above the super-packets that GRO and GSO make (64 KB).
+	maxSnapLen = 262144
+	// fullSnapLen keeps every packet of 64 KB whole.
+	fullSnapLen = 65535
+	// sessionBytes is what Memory reckons for a session when MaxSessions is
+	// not set: its state, its place in the tables and the payload in flight.
+	sessionBytes = 2 << 10
+	// keepaliveOverResponse is how much longer than the no-response timeout a
+	// quiet session lives, as in the C tool.
+	keepaliveOverResponse = 2 * time.Minute
+
+	maxSpan = 30 * 24 * time.Hour
+)
+
+func (c *rawTcpcopy) settings() []*setting {
+	later := func(what string) refused { return refused(what + " is not available yet; leave it out") }
+	return []*setting{
+		{key: "transfer", flag: "transfer", short: "x", usage: "sessions to copy, `ONLINE-TARGET,...`: 80-10.1.2.100:80, or [fd00::5]:80-[fd00::1]:81", value: transferRows(&c.Transfers)},
+		{key: "intercept", flag: "intercept", short: "s", usage: "assistants that send the replies back, `ADDRESS[:PORT],...`", value: interceptRows(&c.intercepts)},
+
+		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all)", value: interfaces(&c.Interfaces)},
+		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default derived from -x)", value: text(&c.Filter)},
+		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of each capture ring; a bare number is in MiB", value: size(&c.RingBytes, 1<<20, 4<<30)},
+		{key: "capture.snaplen", flag: "snaplen", short: "S", usage: "`BYTES` taken of each packet", value: whole{&c.SnapLen, 128, maxSnapLen}},
+		{key: "capture.promiscuous", flag: "promiscuous", usage: "take frames for other hosts too, as on a mirror port", value: boolean{&c.Promiscuous}},
+
+		{key: "session.clients", flag: "clients", short: "c", usage: "addresses that replace the clients', `LIST`: 10.1.3.x, 10.1.3.0/24, fd00:3::/64 or single ones (default: they stay)", value: texts(&c.clients)},
+		{key: "session.loopback_client", flag: "loopback-client", short: "H", usage: "`ADDRESS` that replaces 127.0.0.1 and ::1 as a client", value: optionalAddr(&c.LoopbackClient)},
+		{key: "session.percent", flag: "percent", short: "r", usage: "`PERCENT` of the sessions to copy, fractions too", value: percent{&c.Percent}},
+		{key: "session.only_complete", flag: "only-complete", short: "O", usage: "only sessions whose SYN was seen", value: boolean{&c.OnlyComplete}},
+		{key: "session.no_wait", flag: "no-wait", short: "W", usage: "do not hold a request for the response to the one before", value: boolean{&c.NoWait}},
+		{key: "session.rtt", flag: "rtt", short: "R", usage: "fixed round trip `TIME`; a bare number is in ms (default measured)", value: span(&c.RTT, "ms", 0, time.Minute)},
+		{key: "session.no_response_timeout", flag: "no-response-timeout", short: "t", usage: "give a session up after this `TIME` without the target's answer; a bare number is in s", value: span(&c.NoResponseTimeout, "s", time.Second, maxSpan)},
+		{key: "session.keepalive_timeout", flag: "keepalive-timeout", short: "k", usage: "give a quiet session up after this `TIME`; a bare number is in s (default 2m more than -t)", value: span(&c.KeepaliveTimeout, "s", 0, maxSpan)},
+		{key: "session.memory", flag: "memory", short: "m", usage: "`SIZE` that sessions may take; over it the newest are shed; a bare number is in MiB", value: size(&c.Memory, 16<<20, 1<<40)},
+		{key: "session.max_sessions", flag: "max-sessions", usage: "`NUMBER` of sessions at a time (default one for each 2KiB of -m)", value: whole{&c.MaxSessions, 0, 1 << 29}},
+		{key: "session.copies", flag: "copies", short: "n", usage: "`NUMBER` of sessions made of one client", value: whole{&c.Copies, 1, 1023}},
+
+		{key: "send.mode", flag: "send-mode", usage: "`MODE`: link sends frames, raw uses the kernel's routing", value: choice(&c.SendMode, SendLink, SendRaw)},
+		{key: "send.interface", flag: "output-interface", short: "o", usage: "`DEVICE` to send on (default from the route)", value: device(&c.OutInterface)},
+		{key: "send.mtu", flag: "mtu", short: "M", usage: "largest packet to the target, in `BYTES` (default from the route)", value: whole{&c.MTU, 0, 65535}},
+		{key: "send.syn_mss", flag: "mss", short: "D", usage: "MSS in `BYTES` of SYNs that no client sent (default from the route)", value: whole{&c.SynMSS, 0, 65495}},
+
+		{key: "link.port", flag: "port", short: "p", usage: "`PORT` of intercepts that are named without", value: whole{&c.port, 1, 65535}},
+		{key: "link.connections", flag: "connections", short: "C", usage: "`NUMBER` of connections to each intercept", value: whole{&c.ConnsPerIntercept, 1, 11}},
+
+		{key: "process.workers", flag: "workers", usage: "`NUMBER` of workers (default one for each CPU)", value: whole{&c.Workers, 0, 256}},
+		{key: "process.shutdown_grace", flag: "shutdown-grace", usage: "`TIME` that copied sessions get to close at the end", value: span(&c.ShutdownGrace, "s", 0, time.Hour)},
+
+		{flag: "port-shift", short: "f", usage: "accepted, without effect: `NUMBER` between instances", value: noted{&c.Notes, "-f has no effect: sessions get ports without collisions, give instances different -c"}},
+		{flag: "session-pool", short: "U", usage: "accepted, without effect: `KB` of a session's pool", value: noted{&c.Notes, "-U has no effect: sessions take the memory they need, -m bounds it"}},
+		{flag: "lonely", short: "L", usage: "accepted, always so: stay alive without intercepts", value: noted{&c.Notes, "-L has no effect: tcpcopy always waits for its intercepts to come back"}},
+		{flag: "accelerate", short: "a", usage: "not available yet: replay `N` times as fast", value: later("the speed of a replay")},
+		{flag: "interval", short: "I", usage: "not available yet: cut gaps of a replay above `MS`", value: later("the gap limit of a replay")},
+		{flag: "times", short: "T", usage: "not available yet: replay `N` times", value: later("the repetition of a replay")},
+		{flag: "ramp", short: "g", usage: "not available yet: start with 1 % and grow", value: later("the ramp")},
+	}
+}
+
+func transferRows(p *[]Transfer) value {
+	return rows[Transfer]{
+		list: list[Transfer]{p: p, parse: ParseTransfer, print: Transfer.String},
+		columns: []column[Transfer]{
+			{"online", func(t *Transfer, s string) (err error) { t.Online, err = parseOnline(s); return err },
+				func(t Transfer) string { return onlineString(t.Online) }},
+			{"target", func(t *Transfer, s string) (err error) { t.Target, err = parseTarget(s, 0); return err },
+				func(t Transfer) string { return t.Target.String() }},
+			{"source_mac", func(t *Transfer, s string) (err error) { t.SourceMAC, err = parseMAC(s); return err },
+				func(t Transfer) string { return t.SourceMAC.String() }},
+			{"next_hop_mac", func(t *Transfer, s string) (err error) { t.NextHopMAC, err = parseMAC(s); return err },
+				func(t Transfer) string { return t.NextHopMAC.String() }},
+		},
+		done: func(t *Transfer) error {
+			switch {
+			case t.Online.Port() == 0:
+				return fmt.Errorf("lacks online; write the port that clients connect to, such as online = \"80\"")
+			case !t.Target.Addr().IsValid():
+				return fmt.Errorf("lacks target; write the system under test, such as target = \"10.1.2.100:80\"")
+			case (t.SourceMAC == nil) != (t.NextHopMAC == nil):
+				return fmt.Errorf("has one MAC address; write source_mac and next_hop_mac, or none")
+			case t.Target.Port() == 0:
+				t.Target = netip.AddrPortFrom(t.Target.Addr(), t.Online.Port())
+			}
+			return nil
+		},
+	}
+}
+
+func interceptRows(p *[]string) value {
+	return rows[string]{
+		list: texts(p),
+		columns: []column[string]{{"address",
+			func(t *string, s string) error { *t = s; return nil },
+			func(t string) string { return t }}},
+		done: func(t *string) error {
+			if *t == "" {
+				return fmt.Errorf("lacks address; write the assistant's, such as address = \"10.1.2.30\"")
+			}
+			return nil
+		},
+	}
+}
+
+// optionalAddr is an IP address; "" is none.
+func optionalAddr(p *netip.Addr) value {
+	return scalar[netip.Addr]{p: p,
+		parse: func(s string) (netip.Addr, error) {
+			if s == "" {
+				return netip.Addr{}, nil
+			}
+			return parseAddr(s)
+		},
+		print: func(a netip.Addr) string {
+			if !a.IsValid() {
+				return ""
+			}
+			return a.String()
+		},
+	}
+}
+
+// ParseTcpcopy reads the command line args, without the program's name, and
+// the file that it names. Help and printed configurations go to out.
+func ParseTcpcopy(args []string, out io.Writer) (*Tcpcopy, error) {
+	c := tcpcopyDefaults()
+	settings := c.settings()
+	p := newParser("tcpcopy", tcpcopySynopsis, &c.Process, settings)
+	if err := p.parse(args, out); err != nil {
+		return nil, err
+	}
+	if err := p.finish(); err != nil {
+		return nil, err
+	}
+	if err := c.finish(p); err != nil {
+		return nil, err
+	}
+	if err := p.answer(out); err != nil {
+		return nil, err
+	}
+	return &c.Tcpcopy, nil
+}
+
+// finish understands the settings as a whole.
+func (c *rawTcpcopy) finish(p *parser) error {
+	if c.KeepaliveTimeout == 0 {
+		c.KeepaliveTimeout = c.NoResponseTimeout + keepaliveOverResponse
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = int(c.Memory / sessionBytes)
+	}
+	if c.SnapLen < fullSnapLen {
+		p.note("-S %d cuts longer packets, and cut requests are not copied: leave it out", c.SnapLen)
+	}
+	if slices.Contains(c.Interfaces, "any") {
+		if len(c.Interfaces) > 1 {
+			return p.errorf("capture.interfaces", "any is every interface; leave the others out")
+		}
+		c.Interfaces = nil
+	}
+	if c.Copies > 1 {
+		return p.errorf("session.copies", "%d: more than one copy of a session is not available yet; leave it out", c.Copies)
+	}
+	for _, check := range []func(*parser) error{c.finishIntercepts, c.finishTransfers, c.finishSend, c.finishClients} {
+		if err := check(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *rawTcpcopy) finishIntercepts(p *parser) error {
+	c.Intercepts = nil
+	for i, s := range c.intercepts {
+		ap, err := resolve(s, uint16(c.port))
+		switch {
+		case err != nil:
+			return p.errorf("intercept", "%v", err)
+		case ap.Addr().IsUnspecified() || ap.Addr().IsMulticast():
+			return p.errorf("intercept", "%v is no address of a host; name the assistant", ap.Addr())
+		case slices.Contains(c.Intercepts, ap):
+			return p.errorf("intercept", "%v is named twice; use -C for more connections", ap)
+		}
+		c.Intercepts = append(c.Intercepts, ap)
+		c.intercepts[i] = ap.String()
+	}
+	return nil
+}
