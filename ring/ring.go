@@ -1,0 +1,388 @@
+// Package ring captures packets from the network and puts packets on it, by
+// Linux packet sockets (packet(7)): memory-mapped receive rings that a worker
+// walks without system calls (Ring), one wait for rings and for other
+// goroutines (Poller), batched transmission with segmentation and checksums
+// left to the device (Tx), and the next hops that it needs (Hops).
+//
+// Sockets belong to the network namespace of the thread that opens them.
+package ring
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Version is the layout of a ring.
+type Version uint8
+
+const (
+	// V3 hands over blocks of frames of any length, when they are full or
+	// after RetireTimeout: most frames a second, any size, up to a millisecond
+	// late.
+	V3 Version = iota
+	// V2 hands over single frames of a fixed size at once: least latency.
+	V2
+)
+
+// Defaults of a Config's zero fields: 16 MB for either version.
+const (
+	DefaultBlockSize     = 1 << 20 // holds the largest super-packet whole
+	DefaultBlocks        = 16
+	DefaultFrameSize     = 256 // the longest headers, for V2
+	DefaultRetireTimeout = time.Millisecond
+)
+
+// frameAlign is TPACKET_ALIGNMENT (include/uapi/linux/if_packet.h).
+const frameAlign = 16
+
+// Config says what a ring captures and how much memory it has.
+type Config struct {
+	Interface     string // "": all of the namespace
+	Version       Version
+	BlockSize     int                  // bytes, a multiple of the page size
+	Blocks        int                  // memory is BlockSize * Blocks
+	FrameSize     int                  // V2: bytes of a slot, with about 80 of its own; divides BlockSize; longer packets are cut
+	RetireTimeout time.Duration        // V3: a block that is not full is handed over after it; whole milliseconds
+	Filter        []bpf.RawInstruction // runs in the kernel; its result cuts the packet; nil: everything
+	Promiscuous   bool                 // also what is addressed to other hosts; needs Interface
+}
+
+// Ring is an open capture. Outgoing packets never appear in it. Next and Close
+// belong to one goroutine, the reader; the other methods are for any.
+type Ring struct {
+	fd      int
+	name    string
+	version Version
+	walk    walk // the reader's
+
+	outgoing, malformed, downs atomic.Uint64
+
+	mu     sync.Mutex // guards what follows, and fd against Close
+	closed bool
+	stats  Stats
+}
+
+// ErrGone is the error of a ring whose interface was deleted.
+var ErrGone = errors.New("interface was deleted")
+
+// Open opens a ring. It needs CAP_NET_RAW. The interface may be down: capture
+// begins when it comes up.
+func Open(c Config) (*Ring, error) {
+	rings, err := open(c, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	return rings[0], nil
+}
+
+// OpenGroup opens n rings that share the packets of an interface. program
+// (PACKET_FANOUT_CBPF, Linux 4.3) returns the index of the ring that gets a
+// packet, modulo n; it sees the packet from its network header. Without a
+// program the kernel's flow hash decides. IPv4 fragments are put together
+// first (PACKET_FANOUT_FLAG_DEFRAG), so that each goes where its flow goes.
+//
+// No ring holds a packet that came before the group was complete. While an
+// interface comes up again the kernel puts the group together member by
+// member, and for these microseconds a packet may reach another ring. Before
+// Linux 6.13 the interface must be up.
+func OpenGroup(c Config, n int, program []bpf.RawInstruction) ([]*Ring, error) {
+	if n < 1 || n > 256 {
+		return nil, fmt.Errorf("ring: a group of %d rings: 1 to 256 are possible", n)
+	}
+	return open(c, n, &fanout{program: program})
+}
+
+func open(c Config, n int, group *fanout) (rings []*Ring, err error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			for _, r := range rings {
+				_ = r.Close()
+			}
+		}
+	}()
+	for range n {
+		r, err := openOne(&c)
+		if err != nil {
+			return rings, err
+		}
+		rings = append(rings, r)
+		if group != nil {
+			if err := group.join(r.fd); err != nil {
+				return rings, c.failed("join a fanout group", err)
+			}
+		}
+	}
+	for _, r := range rings {
+		if err := setFilter(r.fd, c.Filter); err != nil {
+			return rings, c.failed("attach the filter", err)
+		}
+	}
+	return rings, nil
+}
+
+// complete puts the defaults in and checks what the kernel would refuse with
+// a bare EINVAL.
+func (c *Config) complete() error {
+	setDefault(&c.BlockSize, DefaultBlockSize)
+	setDefault(&c.Blocks, DefaultBlocks)
+	setDefault(&c.FrameSize, DefaultFrameSize)
+	if c.RetireTimeout == 0 {
+		c.RetireTimeout = DefaultRetireTimeout
+	}
+	page := unix.Getpagesize()
+	switch {
+	case c.Version != V2 && c.Version != V3:
+		return fmt.Errorf("ring: version %d: V2 or V3 are possible", c.Version)
+	case c.BlockSize < page || c.BlockSize%page != 0:
+		return fmt.Errorf("ring: block size %d: it must be a multiple of the page size, %d", c.BlockSize, page)
+	case c.Blocks < 2:
+		return fmt.Errorf("ring: %d blocks: at least 2 are needed", c.Blocks)
+	case c.BlockSize > 1<<30 || c.Blocks > 1<<31/c.BlockSize:
+		return fmt.Errorf("ring: %d blocks of %d bytes: a ring holds 2 GB at most", c.Blocks, c.BlockSize)
+	case c.Version == V2 && (c.FrameSize < 128 || c.FrameSize%frameAlign != 0 || c.BlockSize%c.FrameSize != 0):
+		return fmt.Errorf("ring: frame size %d: it must be a multiple of %d, 128 at least, and divide the block size %d", c.FrameSize, frameAlign, c.BlockSize)
+	case c.RetireTimeout < time.Millisecond:
+		return fmt.Errorf("ring: retire timeout %v: 1ms is the least", c.RetireTimeout)
+	case c.Promiscuous && c.Interface == "":
+		return errors.New("ring: promiscuous mode needs the name of an interface")
+	}
+	return nil
+}
+
+func setDefault(v *int, d int) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// openOne opens a ring that is bound but lets nothing in yet.
+func openOne(c *Config) (r *Ring, err error) {
+	ifindex := 0
+	if c.Interface != "" {
+		ifi, err := net.InterfaceByName(c.Interface)
+		if err != nil {
+			return nil, fmt.Errorf("ring: no interface %q: `ip link` lists those that exist", c.Interface)
+		}
+		ifindex = ifi.Index
+	}
+	// Protocol 0: nothing is received before bind.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, c.failed("open a packet socket", err)
+	}
+	r = &Ring{fd: fd, name: c.Interface, version: c.Version}
+	defer func() {
+		if err != nil {
+			_ = r.Close()
+		}
+	}()
+	if err := r.mapMemory(c); err != nil {
+		return nil, c.failed(fmt.Sprintf("map a ring of %d MB", c.BlockSize*c.Blocks>>20), err)
+	}
+	// Linux 4.20. Where it is missing, and in the fanout groups of Linux
+	// before 6.1, which do not heed it, Next passes over outgoing frames.
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil && err != unix.ENOPROTOOPT {
+		return nil, c.failed("ignore outgoing packets", err)
+	}
+	if err := setFilter(fd, nothing); err != nil {
+		return nil, c.failed("attach a filter", err)
+	}
+	if c.Promiscuous {
+		m := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC}
+		if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &m); err != nil {
+			return nil, c.failed("set promiscuous mode", err)
+		}
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: ifindex}); err != nil {
+		return nil, c.failed("bind", err)
+	}
+	return r, nil
+}
+
+func (r *Ring) mapMemory(c *Config) error {
+	version := unix.TPACKET_V3
+	if c.Version == V2 {
+		version = unix.TPACKET_V2
+	}
+	if err := unix.SetsockoptInt(r.fd, unix.SOL_PACKET, unix.PACKET_VERSION, version); err != nil {
+		return err
+	}
+	var err error
+	if c.Version == V2 {
+		err = unix.SetsockoptTpacketReq(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &unix.TpacketReq{
+			Block_size: uint32(c.BlockSize),
+			Block_nr:   uint32(c.Blocks),
+			Frame_size: uint32(c.FrameSize),
+			Frame_nr:   uint32(c.BlockSize / c.FrameSize * c.Blocks),
+		})
+	} else {
+		// The frame size limits nothing in V3, but the kernel checks it.
+		frame := unix.Getpagesize()
+		err = unix.SetsockoptTpacketReq3(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &unix.TpacketReq3{
+			Block_size:     uint32(c.BlockSize),
+			Block_nr:       uint32(c.Blocks),
+			Frame_size:     uint32(frame),
+			Frame_nr:       uint32(c.BlockSize / frame * c.Blocks),
+			Retire_blk_tov: uint32(c.RetireTimeout / time.Millisecond),
+		})
+	}
+	if err != nil {
+		return err
+	}
+	mem, err := unix.Mmap(r.fd, 0, c.BlockSize*c.Blocks, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	r.walk = newWalk(c.Version, mem, c.BlockSize, c.FrameSize)
+	return nil
+}
+
+// failed makes the error of a step of Open, with the mend where one is known.
+func (c *Config) failed(step string, err error) error {
+	mend := ""
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		mend = ": run as root, or give the binary the capability: setcap cap_net_raw,cap_net_admin+ep"
+	case errors.Is(err, unix.ENOMEM):
+		mend = ": make the ring smaller"
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		mend = ": this kernel or this service's sandbox has no AF_PACKET: modprobe af_packet, RestrictAddressFamilies"
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		mend = ": the interface is gone: `ip link` lists those that exist"
+	case errors.Is(err, unix.EINVAL) && step == "join a fanout group":
+		mend = ": bring the interface up first"
+	}
+	return fmt.Errorf("ring: %s: %s: %w%s", c.where(), step, err, mend)
+}
+
+func (c *Config) where() string {
+	if c.Interface == "" {
+		return "all interfaces"
+	}
+	return c.Interface
+}
+
+// FD is the ring's socket, readable while frames are there that Next has not
+// passed. It stays the ring's own.
+func (r *Ring) FD() int { return r.fd }
+
+// Err tells the state of the interface: nil while it is there, up or down, and
+// an error that wraps ErrGone when it was deleted and the ring will stay
+// silent. It also clears the socket's error, which an interface leaves behind
+// when it goes down and which makes poll return at once; Poller calls it then.
+func (r *Ring) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return net.ErrClosed
+	}
+	if errno, err := unix.GetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno == int(unix.ENETDOWN) {
+		r.downs.Add(1)
+	}
+	// The kernel forgets the index of an interface that is unregistered
+	// (packet_notifier, net/packet/af_packet.c).
+	if sa, err := unix.Getsockname(r.fd); err == nil {
+		if ll, ok := sa.(*unix.SockaddrLinklayer); ok && ll.Ifindex < 0 {
+			return fmt.Errorf("ring: %s: %w", r.name, ErrGone)
+		}
+	}
+	return nil
+}
+
+// Stats are counts since Open. Packets = what Next returned or still will +
+// Drops + Outgoing, unless headers were malformed.
+type Stats struct {
+	Packets   uint64 // passed the filter
+	Drops     uint64 // found the ring full
+	Freezes   uint64 // times that the ring became full (V3)
+	Outgoing  uint64 // sent by this host, passed over (kernels before 6.1)
+	Malformed uint64 // frames and blocks with impossible headers, passed over
+	Downs     uint64 // times that the interface was seen to go down
+}
+
+// Stats reads the counters. The kernel's own start again at each reading, so
+// nothing else may read them.
+func (r *Ring) Stats() (Stats, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return r.stats, net.ErrClosed
+	}
+	err := r.readStats()
+	if err != nil {
+		err = fmt.Errorf("ring: statistics: %w", err)
+	}
+	return r.stats, err
+}
+
+func (r *Ring) readStats() error {
+	r.stats.Outgoing, r.stats.Malformed, r.stats.Downs = r.outgoing.Load(), r.malformed.Load(), r.downs.Load()
+	if r.version == V2 {
+		s, err := unix.GetsockoptTpacketStats(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+		if err != nil {
+			return err
+		}
+		r.stats.Packets += uint64(s.Packets)
+		r.stats.Drops += uint64(s.Drops)
+		return nil
+	}
+	s, err := unix.GetsockoptTpacketStatsV3(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return err
+	}
+	r.stats.Packets += uint64(s.Packets)
+	r.stats.Drops += uint64(s.Drops)
+	r.stats.Freezes += uint64(s.Freeze_q_cnt)
+	return nil
+}
+
+// Close gives the memory back; a Frame's Data must not be touched after it.
+// Stats still returns the last counts, with net.ErrClosed.
+func (r *Ring) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	_ = r.readStats()
+	r.closed = true
+	var err error
+	if r.walk.mem != nil {
+		err = unix.Munmap(r.walk.mem)
+		r.walk = walk{}
+	}
+	return errors.Join(err, unix.Close(r.fd))
+}
+
+// nothing is a filter that no packet passes.
+var nothing = []bpf.RawInstruction{{Op: unix.BPF_RET | unix.BPF_K, K: 0}}
+
+func setFilter(fd int, filter []bpf.RawInstruction) error {
+	if filter == nil {
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+	}
+	return setProgram(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, filter)
+}
+
+// setProgram sets a socket option whose value is a classic BPF program.
+func setProgram(fd, level, option int, program []bpf.RawInstruction) error {
+	if len(program) == 0 {
+		return unix.EINVAL
+	}
+	// bpf.RawInstruction has the layout of struct sock_filter.
+	p := unix.SockFprog{Len: uint16(len(program)), Filter: (*unix.SockFilter)(unsafe.Pointer(&program[0]))}
+	return unix.SetsockoptSockFprog(fd, level, option, &p)
+}
+
+func htons(v uint16) uint16 { return v<<8 | v>>8 }
