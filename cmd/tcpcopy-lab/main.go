@@ -1,0 +1,106 @@
+// Command tcpcopy-lab builds networks on one machine to see tcpcopy at work:
+// the demo, the test bed, the benchmark. See docs/lab.md.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
+)
+
+const usage = `usage: tcpcopy-lab COMMAND [flags]
+
+  demo   build the seed's network, copy live traffic for half a minute, judge it
+  up     build a network and keep it until Ctrl-C
+  clean  remove what killed labs left
+  load   send HTTP requests at a set rate (used by the others, on a lab's host)
+  web    serve HTTP (used where nginx is absent)
+
+tcpcopy-lab COMMAND --help tells the flags.
+`
+
+// A command runs with its flags' arguments and returns when done or when ctx
+// ends.
+type command func(ctx context.Context, args []string) error
+
+var commands = map[string]command{
+	"load": runLoad,
+	"web":  runWeb,
+}
+
+// errUsage is a mistake on the command line, already told.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	if len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h" {
+		fmt.Print(usage)
+		return 0
+	}
+	c, ok := commands[args[0]]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "tcpcopy-lab: no command %q\n\n%s", args[0], usage)
+		return 2
+	}
+	err := c(ctx, args[1:])
+	switch {
+	case err == nil, errors.Is(err, pflag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	fmt.Fprintln(os.Stderr, "tcpcopy-lab:", err)
+	return 1
+}
+
+// parse reads args into the flags of a command that takes nothing else.
+func parse(f *pflag.FlagSet, args []string) error {
+	err := f.Parse(args)
+	if err == nil && f.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	if err != nil && !errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintf(os.Stderr, "tcpcopy-lab %s: %v\n%s", f.Name(), err, f.FlagUsages())
+		return errUsage
+	}
+	return err
+}
+
+func runLoad(ctx context.Context, args []string) error {
+	var c load.Config
+	f := pflag.NewFlagSet("load", pflag.ContinueOnError)
+	c.Flags(f)
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	report, err := load.Run(ctx, c, os.Stdin, func(l load.Line) { out.Encode(l) })
+	if err != nil {
+		return err
+	}
+	return out.Encode(load.Line{Report: report})
+}
+
+func runWeb(ctx context.Context, args []string) error {
+	f := pflag.NewFlagSet("web", pflag.ContinueOnError)
+	listen := f.String("listen", ":80", "address to serve on")
+	log := f.String("log", "/dev/stdout", "access log")
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	return web.Serve(ctx, *listen, *log)
+}
