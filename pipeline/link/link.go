@@ -28,9 +28,6 @@ const (
 	Silence   = 3 * time.Second
 )
 
-// Port is where intercept listens unless it is told otherwise: the C tools'.
-const Port = 36524
-
 // FrameError says why bytes are not the protocol's.
 type FrameError uint8
 
