@@ -1,0 +1,158 @@
+// Package appliance is what the mains of tcpcopy and intercept share: the log,
+// the daemon, the pid file, signals, the metrics listener and exit statuses.
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tcpcopy-go/tcpcopy/conf"
+)
+
+// Exit statuses of Main.
+const (
+	exitOK       = 0
+	exitFailed   = 1   // at run time
+	exitUsage    = 2   // a mistake in the command line or the file
+	exitSignaled = 130 // a second signal cut the end short
+)
+
+// Appliance is what a running tool gets from its host.
+type Appliance struct {
+	Log      *slog.Logger
+	Registry *prometheus.Registry // what /metrics shows
+
+	tool  string
+	conf  *conf.Process
+	out   *logFile
+	tell  func(*logFile) error // leaves the terminal and the daemon's parent
+	ready atomic.Bool
+}
+
+// Run is a tool's work. It calls Ready when its sockets are open, returns nil
+// when ctx is cancelled and it has ended in order, and an error of one line if
+// it cannot work.
+type Run func(ctx context.Context, a *Appliance) error
+
+// Parse reads a command line; its errors are those of package conf. What it
+// finds wrong with the configuration exits with 2, what Run finds with 1.
+type Parse func(args []string, out io.Writer) (*conf.Process, Run, error)
+
+// Main runs tool and returns the exit status of the process.
+//
+// SIGINT and SIGTERM cancel the context of Run; a second one exits at once.
+// SIGHUP reopens the log file. With -d the process starts itself anew in the
+// background and waits until that one is ready or has failed.
+func Main(tool string, parse Parse) int {
+	// A reader of our output that went away must not take us with it.
+	signal.Ignore(syscall.SIGPIPE)
+	c, run, err := parse(os.Args[1:], os.Stdout)
+	switch {
+	case errors.Is(err, conf.ErrHelp), errors.Is(err, conf.ErrChecked):
+		return exitOK
+	case errors.Is(err, conf.ErrVersion):
+		fmt.Println(tool, Version())
+		return exitOK
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "%s: %v\n", tool, err)
+		return exitUsage
+	}
+	tell := func(*logFile) error { return nil }
+	if c.Daemon {
+		if !isDaemon() {
+			return daemonize(tool, c)
+		}
+		tell = enterDaemon()
+	}
+	if err := host(tool, c, run, tell); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", tool, err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// host runs the tool between the opening and the closing of what it lives in.
+func host(tool string, c *conf.Process, run Run, tell func(*logFile) error) error {
+	out, err := openLog(c.LogFile)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	pid, err := lockPidFile(c.PidFile)
+	if err != nil {
+		return err
+	}
+	defer pid.Close()
+
+	a := &Appliance{Log: newLogger(c, out), Registry: newRegistry(tool), tool: tool, conf: c, out: out, tell: tell}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	defer a.watchSignals(stop, pid)()
+	closeWeb, err := a.serveWeb()
+	if err != nil {
+		return err
+	}
+	defer closeWeb()
+
+	a.Log.Info("starting", "tool", tool, "version", Version(), "pid", os.Getpid())
+	for _, n := range c.Notes {
+		a.Log.Warn(n)
+	}
+	if err := run(ctx, a); err != nil {
+		if c.LogFile != "" {
+			a.Log.Error("failed", "error", err)
+		}
+		return err
+	}
+	a.Log.Info("ended")
+	return nil
+}
+
+// Ready says that the tool works: /-/ready answers 200, and the process that
+// started a daemon returns to its shell. Further calls do nothing.
+func (a *Appliance) Ready() {
+	if a.ready.Swap(true) {
+		return
+	}
+	if err := a.tell(a.out); err != nil {
+		a.Log.Warn("cannot leave the terminal", "error", err)
+	}
+}
+
+// watchSignals serves signals until the function that it returns is called.
+func (a *Appliance) watchSignals(stop context.CancelFunc, pid *pidFile) func() {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		stopping := false
+		for s := range signals {
+			switch {
+			case s == syscall.SIGHUP:
+				if err := a.out.Reopen(); err != nil {
+					a.Log.Error("cannot reopen the log file, going on with the old one", "error", err)
+				}
+			case stopping:
+				a.Log.Warn("ending at once", "signal", s.String())
+				pid.Close()
+				os.Exit(exitSignaled)
+			default:
+				a.Log.Info("ending", "signal", s.String())
+				stopping = true
+				stop()
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
+}

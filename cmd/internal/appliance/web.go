@@ -1,0 +1,88 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// newRegistry has what every process reports of itself.
+func newRegistry(tool string) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace:   tool,
+		Name:        "build_info",
+		Help:        "The version of this build; always 1.",
+		ConstLabels: prometheus.Labels{"version": Version(), "goversion": runtime.Version()},
+	}, func() float64 { return 1 })
+	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// serveWeb serves /metrics, /-/healthy and /-/ready where the configuration
+// says so, until the function that it returns is called.
+func (a *Appliance) serveWeb() (stop func(), err error) {
+	if a.conf.WebListen == "" {
+		return func() {}, nil
+	}
+	l, err := net.Listen("tcp", a.conf.WebListen)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w; choose another --web.listen-address", err)
+	}
+	errorLog := slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn)
+	s := &http.Server{
+		Handler:           a.routes(errorLog),
+		ErrorLog:          errorLog,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.Log.Error("metrics are not served any more", "error", err)
+		}
+	}()
+	a.Log.Info("metrics", "address", "http://"+l.Addr().String()+"/metrics")
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if s.Shutdown(ctx) != nil {
+			s.Close()
+		}
+	}, nil
+}
+
+func (a *Appliance) routes(errorLog promhttp.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{
+		ErrorLog:            errorLog,
+		MaxRequestsInFlight: 4,
+		ErrorHandling:       promhttp.ContinueOnError,
+	}))
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "%s is healthy\n", a.tool)
+	})
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if !a.ready.Load() {
+			http.Error(w, a.tool+" is starting", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintf(w, "%s is ready\n", a.tool)
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, "<!doctype html><title>%[1]s</title><h1>%[1]s %[2]s</h1><p><a href=\"/metrics\">metrics</a> <a href=\"/-/ready\">ready</a>\n", a.tool, Version())
+	})
+	return mux
+}
