@@ -1,0 +1,284 @@
+package reply
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/ring"
+)
+
+// Snap is how much of a reply is captured, from the link layer on: what
+// Ethernet, two VLAN tags, IPv6 and a TCP header with all its options need.
+const Snap = 128
+
+// FrameSize is the slot of a reply in a ring (TPACKET_V2): Snap and the
+// kernel's own header.
+const FrameSize = 256
+
+// Rewrite says that a reply to From is one to To: what address translation on
+// the way hid.
+type Rewrite struct{ From, To packet.Addr }
+
+const (
+	// round is how many packets are looked at before their batches go out.
+	round = 256
+
+	// After busyRound replies in one go more are sure to follow, and a short
+	// nap lets them gather: it halves the cost of a reply, and the wait is
+	// less than the work it saves. Fewer are waited for by poll, which wakes
+	// at once.
+	busyRound = 16
+	nap       = 50 * time.Microsecond
+
+	// pollTimeout bounds the sleep of an idle capture.
+	pollTimeout = time.Second
+)
+
+// Capture reads replies from an interface, one ring after another where the
+// interface goes and comes, and hands them to the lanes of a router. It is made
+// by NewCapture.
+type Capture struct {
+	name     string
+	router   *Router
+	most     int
+	rewrites []Rewrite
+
+	reply   packet.Reply // the one in hand
+	now     int64        // of the round, ns
+	batches []batch      // by Lane.slot; lane is nil between rounds
+	touched []int        // batches in use
+	counts  Counts       // of the round
+
+	totals counters
+
+	mu   sync.Mutex
+	ring *ring.Ring
+	past ring.Stats // of rings that are closed
+}
+
+// batch is what waits for a lane until the end of the round.
+type batch struct {
+	lane    *Lane
+	replies []packet.Reply
+}
+
+// NewCapture makes a capture for an interface, whose name is for the metrics.
+// most bounds how many replies are delivered at once; 0 leaves that to Capture.
+func NewCapture(name string, router *Router, most int, rewrites []Rewrite) *Capture {
+	if most <= 0 {
+		most = round
+	}
+	return &Capture{name: name, router: router, most: most, rewrites: rewrites}
+}
+
+// Run captures from r until ctx is done, when it returns nil, or until the ring
+// fails, as when its interface was deleted. It closes r.
+func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
+	defer c.retire(r)
+	c.mu.Lock()
+	c.ring = r
+	c.mu.Unlock()
+	poller, err := ring.NewPoller(r)
+	if err != nil {
+		return err
+	}
+	defer poller.Close()
+	stop := context.AfterFunc(ctx, poller.Wake)
+	defer stop()
+	for ctx.Err() == nil {
+		switch n := c.pass(r); {
+		case n >= round:
+		case n >= busyRound:
+			ts := unix.NsecToTimespec(int64(nap))
+			_ = unix.Nanosleep(&ts, nil) // sooner is as good
+		default:
+			if err := poller.Wait(pollTimeout, func() bool { return ctx.Err() != nil }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// source is where a capture reads: a ring.
+type source interface{ Next(*ring.Frame) bool }
+
+// pass takes what is there, a round at most, and delivers it. It returns how
+// many packets that were.
+func (c *Capture) pass(r source) int {
+	c.now = time.Now().UnixNano()
+	var f ring.Frame
+	n := 0
+	for n < round && r.Next(&f) {
+		c.take(f.Data, f.Wire)
+		n++
+	}
+	if n > 0 {
+		c.flush()
+		c.totals.add(&c.counts)
+	}
+	return n
+}
+
+// take accounts for one packet: it enters as captured and leaves through one
+// of the other counters.
+func (c *Capture) take(data []byte, wire int) {
+	c.counts.Captured++
+	p := &c.reply
+	if m := packet.DecodeReply(data, wire, p); m != packet.WellFormed {
+		c.counts.Malformed[m]++
+		return
+	}
+	for i := range c.rewrites {
+		if p.Dst.Addr == c.rewrites[i].From {
+			p.Dst.Addr = c.rewrites[i].To
+			break
+		}
+	}
+	l, out := c.router.route(&p.Dst)
+	if out == noSession {
+		var kept bool
+		if l, kept = c.router.hold(p, c.now); kept {
+			c.counts.Held++
+			return
+		}
+	}
+	switch {
+	case l != nil:
+		c.append(l, p)
+	case out == linkDown:
+		c.counts.LinkDown++
+	default:
+		c.counts.NoSession++
+	}
+}
+
+// append puts p into l's batch.
+func (c *Capture) append(l *Lane, p *packet.Reply) {
+	for len(c.batches) <= l.slot {
+		c.batches = append(c.batches, batch{})
+	}
+	b := &c.batches[l.slot]
+	if b.lane != l {
+		if b.lane == nil {
+			c.touched = append(c.touched, l.slot)
+		} else {
+			c.deliver(b) // the slot changed hands within a round
+		}
+		b.lane = l
+	}
+	if b.replies = append(b.replies, *p); len(b.replies) >= c.most {
+		c.deliver(b)
+	}
+}
+
+// flush delivers the round's batches.
+func (c *Capture) flush() {
+	for _, i := range c.touched {
+		b := &c.batches[i]
+		c.deliver(b)
+		b.lane = nil
+	}
+	c.touched = c.touched[:0]
+}
+
+func (c *Capture) deliver(b *batch) {
+	if len(b.replies) == 0 {
+		return
+	}
+	b.lane.sink.Deliver(b.replies)
+	c.counts.Routed += uint64(len(b.replies))
+	b.replies = b.replies[:0]
+}
+
+// retire closes r and keeps its counts.
+func (c *Capture) retire(r *ring.Ring) {
+	_ = r.Close() // nothing is written through a ring
+	st, _ := r.Stats()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ring = nil
+	c.past.Packets += st.Packets
+	c.past.Drops += st.Drops
+}
+
+// RingStats are the kernel's counts of the capture's rings.
+func (c *Capture) RingStats() (packets, drops uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	packets, drops = c.past.Packets, c.past.Drops
+	if c.ring != nil {
+		// An error leaves the last counts, which are the best there is.
+		st, _ := c.ring.Stats()
+		packets, drops = packets+st.Packets, drops+st.Drops
+	}
+	return packets, drops
+}
+
+// Counts says what became of the packets of a capture, or of several:
+//
+//	Captured = Routed + NoSession + LinkDown + Held + the sum of Malformed
+type Counts struct {
+	Captured  uint64
+	Routed    uint64    // delivered to a lane
+	NoSession uint64    // nobody claims the destination
+	LinkDown  uint64    // who claims it has no lane at present
+	Held      uint64    // kept for a claim to come; what became of them the router counts
+	Malformed [5]uint64 // by packet.Malformed
+}
+
+// Counts may be called from any goroutine.
+func (c *Capture) Counts() Counts { return c.totals.load() }
+
+// Add adds o to c.
+func (c *Counts) Add(o Counts) {
+	c.Captured += o.Captured
+	c.Routed += o.Routed
+	c.NoSession += o.NoSession
+	c.LinkDown += o.LinkDown
+	c.Held += o.Held
+	for i, n := range o.Malformed {
+		c.Malformed[i] += n
+	}
+}
+
+// counters are Counts that one goroutine adds to, once a round.
+type counters struct {
+	captured, routed, noSession, linkDown, held atomic.Uint64
+	malformed                                   [5]atomic.Uint64
+}
+
+// add publishes r and empties it. Captured goes last, so that a reader who loads
+// it first never finds packets that are nowhere.
+func (t *counters) add(r *Counts) {
+	t.routed.Add(r.Routed)
+	t.noSession.Add(r.NoSession)
+	t.linkDown.Add(r.LinkDown)
+	t.held.Add(r.Held)
+	for i, n := range r.Malformed {
+		if n > 0 {
+			t.malformed[i].Add(n)
+		}
+	}
+	t.captured.Add(r.Captured)
+	*r = Counts{}
+}
+
+func (t *counters) load() Counts {
+	c := Counts{
+		Captured:  t.captured.Load(),
+		Routed:    t.routed.Load(),
+		NoSession: t.noSession.Load(),
+		LinkDown:  t.linkDown.Load(),
+		Held:      t.held.Load(),
+	}
+	for i := range t.malformed {
+		c.Malformed[i] = t.malformed[i].Load()
+	}
+	return c
+}
