@@ -1,0 +1,176 @@
+package flow
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
+
+func TestTableFindsWhatAMapFinds(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var table Table
+	model := map[uint32]uint64{} // index -> hash
+	for step := range 200_000 {
+		if r.IntN(3) > 0 || len(model) == 0 {
+			i := uint32(step + 1)
+			h := uint64(r.IntN(5000)) // many collide
+			table.Insert(h, i)
+			model[i] = h
+		} else {
+			for i, h := range model {
+				table.Delete(h, i)
+				delete(model, i)
+				break
+			}
+		}
+		if step%1000 == 0 {
+			for i, h := range model {
+				if got := table.Find(h, func(k uint32) bool { return k == i }); got != i {
+					t.Fatalf("step %d: index %d is not found", step, i)
+				}
+			}
+		}
+		if table.Len() != len(model) {
+			t.Fatalf("length %d, want %d", table.Len(), len(model))
+		}
+	}
+}
+
+func TestWheelFiresEachTimerOnceNeverLate(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var w Wheel
+	now := int64(1_000_000)
+	w.Start(now)
+	due := map[uint32]int64{}
+	for range 20_000 {
+		switch r.IntN(4) {
+		case 0, 1:
+			i := uint32(1 + r.IntN(500))
+			at := now + 1 + int64(r.IntN(40_000))
+			if old, ok := due[i]; ok && old <= at {
+				continue // lazily left where it is
+			}
+			due[i] = at
+			w.Arm(i, at)
+		case 2:
+			i := uint32(1 + r.IntN(500))
+			w.Disarm(i)
+			delete(due, i)
+		case 3:
+			now += int64(r.IntN(3000))
+			w.Advance(now, func(i uint32) {
+				at, ok := due[i]
+				if !ok {
+					t.Fatalf("timer %d fired and was not armed", i)
+				}
+				if at > now {
+					w.Arm(i, at) // beyond the horizon
+					return
+				}
+				delete(due, i)
+			})
+			for i, at := range due {
+				if at <= now {
+					t.Fatalf("timer %d, due at %d, did not fire by %d", i, at, now)
+				}
+			}
+		}
+		first := int64(-1)
+		for _, at := range due {
+			if first < 0 || at < first {
+				first = at
+			}
+		}
+		if n := w.Next(); (n < 0) != (first < 0) || n > first {
+			t.Fatalf("next timer at %d, want %d or before", n, first)
+		}
+	}
+}
+
+func TestWheelArmedFarAheadWhileFiringEnds(t *testing.T) {
+	var w Wheel
+	w.Start(1)
+	w.Arm(1, 5)
+	fired := 0
+	w.Advance(10, func(i uint32) { fired++; w.Arm(i, 1<<40) })
+	if fired != 1 {
+		t.Fatalf("fired %d times", fired)
+	}
+}
+
+func TestSlabIndexesStayValid(t *testing.T) {
+	var s Slab[uint64]
+	for i := uint64(1); i <= 5000; i++ {
+		k := s.Alloc()
+		if uint64(k) != i {
+			t.Fatalf("index %d, want %d", k, i)
+		}
+		*s.At(k) = i
+	}
+	s.Free(17)
+	if k := s.Alloc(); k != 17 || *s.At(k) != 0 {
+		t.Fatalf("got %d with %d, want 17 with 0", k, *s.At(k))
+	}
+	if *s.At(4999) != 4999 || s.Len() != 5000 {
+		t.Fatal("a value moved")
+	}
+}
+
+func addr(s string) packet.Addr { return packet.AddrFrom(netip.MustParseAddr(s)) }
+
+func TestEndpointsOfAllWorkersAreDistinctAndInTheirShard(t *testing.T) {
+	var pool []packet.Addr
+	for i := range 254 {
+		pool = append(pool, packet.Addr4([]byte{10, 1, 3, byte(i + 1)}))
+	}
+	const shards = 3
+	used := map[packet.Endpoint]bool{}
+	for shard := range shards {
+		e := NewEndpoints(shard, shards, pool, nil, 99)
+		for i := range 2000 {
+			client := packet.Endpoint{Addr: packet.Addr4([]byte{192, 0, 2, byte(i % 50)}), Port: uint16(20000 + i)}
+			got, ok := e.Choose(client, addr("10.1.2.100"), i%5 == 0, func(p packet.Endpoint) bool { return used[p] })
+			if !ok || used[got] {
+				t.Fatalf("client %v got %v, %v", client, got, ok)
+			}
+			if packet.Shard(got.Port, shards) != shard {
+				t.Fatalf("%v is not of shard %d", got, shard)
+			}
+			used[got] = true
+		}
+	}
+}
+
+func TestAClientKeepsItsPortAndItsPlaceInThePool(t *testing.T) {
+	pool := []packet.Addr{addr("10.1.3.1"), addr("10.1.3.2"), addr("10.1.3.3")}
+	e := NewEndpoints(0, 1, pool, nil, 7)
+	none := func(packet.Endpoint) bool { return false }
+	a, _ := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 5000}, addr("10.1.2.100"), false, none)
+	b, _ := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 5001}, addr("10.1.2.100"), false, none)
+	if a.Addr != b.Addr || a.Port != 5000 || b.Port != 5001 {
+		t.Fatalf("got %v and %v", a, b)
+	}
+	c, _ := NewEndpoints(0, 1, nil, nil, 7).Choose(packet.Endpoint{Addr: addr("fd00::1"), Port: 5000}, addr("fd00::2"), false, none)
+	if c != (packet.Endpoint{Addr: addr("fd00::1"), Port: 5000}) {
+		t.Fatalf("without a pool the client became %v", c)
+	}
+}
+
+func TestAnExhaustedPoolSaysSo(t *testing.T) {
+	e := NewEndpoints(0, 1, []packet.Addr{addr("10.1.3.1")}, nil, 7)
+	used := map[packet.Endpoint]bool{}
+	n := 0
+	for {
+		p, ok := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 80}, addr("10.1.2.100"), true, func(p packet.Endpoint) bool { return used[p] })
+		if !ok {
+			break
+		}
+		used[p] = true
+		n++
+	}
+	if n != 1<<16-minPort {
+		t.Fatalf("%d endpoints at one address, want %d", n, 1<<16-minPort)
+	}
+}
