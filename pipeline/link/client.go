@@ -110,7 +110,7 @@ func (c *Client) keep(ctx context.Context, l *lane) {
 		c.reconnects.Add(1)
 		if text := err.Error(); text != last {
 			last = text
-			log.Warn("link down, dialing again", "err", err)
+			log.Warn("link down, dialing again", "error", err)
 		}
 		// A link that opens and falls at once is not worth a fresh start.
 		if !opened.IsZero() && time.Since(opened) > Heartbeat {

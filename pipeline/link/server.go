@@ -54,6 +54,12 @@ type totals struct {
 	batched   atomic.Uint64 // records in all batches
 }
 
+// Batches is the histogram of records per batch.
+type Batches struct {
+	Count, Sum uint64
+	Buckets    map[float64]uint64 // cumulative, by upper bound, as Prometheus has them
+}
+
 // batchBounds are the upper bounds of the histogram of records per batch.
 var batchBounds = [...]int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512}
 
@@ -64,6 +70,17 @@ func (t *totals) batch(records int) {
 	}
 	t.batches[i].Add(1)
 	t.batched.Add(uint64(records))
+}
+
+func (t *totals) histogram() Batches {
+	b := Batches{Sum: t.batched.Load(), Buckets: make(map[float64]uint64)}
+	for i := range t.batches {
+		b.Count += t.batches[i].Load()
+		if i < len(batchBounds) {
+			b.Buckets[float64(batchBounds[i])] = b.Count
+		}
+	}
+	return b
 }
 
 // NewServer makes a server that serves nobody yet.
@@ -106,7 +123,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			return err
 		case err != nil:
 			// Out of file descriptors or memory: it may pass.
-			s.cfg.Logger.Error("cannot accept a connection", "err", err)
+			s.cfg.Logger.Error("cannot accept a connection", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(100 * time.Millisecond):
@@ -125,7 +142,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	log := s.cfg.Logger.With("peer", conn.RemoteAddr().String())
 	p, err := newPeer(s, conn)
 	if err != nil {
-		log.Error("cannot serve a connection", "err", err)
+		log.Error("cannot serve a connection", "error", err)
 		return
 	}
 	if !s.enter(p) {
@@ -137,7 +154,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	if err := p.open(); err != nil {
 		s.totals.refused.Add(1)
 		if ctx.Err() == nil {
-			log.Warn("link refused", "name", p.hello.Name, "err", err)
+			log.Warn("link refused", "name", p.hello.Name, "error", err)
 		}
 		return
 	}
@@ -148,7 +165,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	s.cfg.Router.Leave(p.lane)
 	p.out.close()
 	if ctx.Err() == nil {
-		log.Warn("link down", "err", err, "dropped", p.out.dropped.Load())
+		log.Warn("link down", "error", err, "dropped", p.out.dropped.Load())
 	}
 }
 
@@ -220,6 +237,7 @@ type ServerStats struct {
 	Dropped   uint64 // that a backlog or a broken link lost
 	Stalls    uint64 // writes that a socket did not take whole
 	Refused   uint64 // links
+	Batches   Batches
 }
 
 // Stats may be called from any goroutine.
@@ -230,6 +248,7 @@ func (s *Server) Stats() ServerStats {
 		Dropped:   s.totals.dropped.Load(),
 		Stalls:    s.totals.stalls.Load(),
 		Refused:   s.totals.refused.Load(),
+		Batches:   s.totals.histogram(),
 	}
 	seen := make(map[[16]byte]bool)
 	for _, p := range s.opened() {
@@ -238,4 +257,20 @@ func (s *Server) Stats() ServerStats {
 	}
 	st.Instances = len(seen)
 	return st
+}
+
+// LinkInfo describes an open link.
+type LinkInfo struct {
+	Name string // of the tcpcopy
+	Peer net.Addr
+	RTT  time.Duration // 0 before the first heartbeat
+}
+
+// Links lists the open links.
+func (s *Server) Links() []LinkInfo {
+	var ls []LinkInfo
+	for _, p := range s.opened() {
+		ls = append(ls, LinkInfo{p.hello.Name, p.conn.RemoteAddr(), time.Duration(p.rtt.Load())})
+	}
+	return ls
 }

@@ -76,6 +76,9 @@ func NewCapture(name string, router *Router, most int, rewrites []Rewrite) *Capt
 	return &Capture{name: name, router: router, most: most, rewrites: rewrites}
 }
 
+// Name is the interface's, empty for all.
+func (c *Capture) Name() string { return c.name }
+
 // Run captures from r until ctx is done, when it returns nil, or until the ring
 // fails, as when its interface was deleted. It closes r.
 func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {

@@ -187,7 +187,13 @@ func (r *Router) EndList(l *Lane) {
 	})
 }
 
-// Claims returns the prefixes that are claimed now, each with its owner's name.
+// Claim is a prefix that an owner claims.
+type Claim struct {
+	Prefix netip.Prefix
+	Owner  string
+}
+
+// Claims returns the prefixes that are claimed now.
 func (r *Router) Claims() []Claim {
 	table := *r.spans.Load()
 	cs := make([]Claim, len(table))
@@ -195,6 +201,28 @@ func (r *Router) Claims() []Claim {
 		cs[i] = Claim{s.prefix, s.owner.name}
 	}
 	return cs
+}
+
+// RouterStats are a router's gauges, and what became of the replies that its
+// captures count as Held:
+//
+//	Counts.Held = Held + Released + Expired
+type RouterStats struct {
+	Claims, Flows int
+	Held          int    // wait now
+	Released      uint64 // were delivered when their claim came
+	Expired       uint64 // waited in vain, or gave way to others
+}
+
+// Stats may be called from any goroutine.
+func (r *Router) Stats() RouterStats {
+	return RouterStats{
+		Claims:   len(*r.spans.Load()),
+		Flows:    int(r.flows.live.Load()),
+		Held:     int(r.delay.held.Load()),
+		Released: r.released.Load(),
+		Expired:  r.delay.expired.Load(),
+	}
 }
 
 // outcome is what became of a reply in the router.
@@ -258,10 +286,4 @@ func (r *Router) release(l *Lane, es []packet.Endpoint) {
 		r.released.Add(uint64(len(batch)))
 		l.sink.Deliver(batch)
 	}
-}
-
-// Claim is a prefix that a tcpcopy claims.
-type Claim struct {
-	Prefix netip.Prefix
-	Owner  string
 }

@@ -96,8 +96,8 @@ func (g *Guard) CheckAll() error {
 	if err := g.learn(); err != nil {
 		return err
 	}
-	for f, sysctl := range g.on {
-		if sysctl == "" {
+	for f, key := range g.on {
+		if key == "" {
 			continue
 		}
 		routes, err := g.routes(f)
@@ -109,7 +109,7 @@ func (g *Guard) CheckAll() error {
 			return r.Type == unix.RTN_UNICAST && prefixOf(&r, f).Bits() == 0
 		})
 		if way >= 0 && !hole {
-			return fmt.Errorf("%s=1 and a default route would send the replies on to the real clients: run `sysctl -w %s=0`, or drop the claimed addresses by `ip route add blackhole PREFIX`", sysctl, sysctl)
+			return fmt.Errorf("%s=1 and a default route would send the replies on to the real clients: run `sysctl -w %s=0`, or drop the claimed addresses by `ip route add blackhole PREFIX`", key, key)
 		}
 	}
 	return nil
@@ -124,9 +124,9 @@ func (g *Guard) Forwarding() ([]string, error) {
 		return nil, err
 	}
 	var on []string
-	for _, sysctl := range g.on {
-		if sysctl != "" {
-			on = append(on, sysctl)
+	for _, key := range g.on {
+		if key != "" {
+			on = append(on, key)
 		}
 	}
 	return on, nil
@@ -146,8 +146,8 @@ func (g *Guard) learn() error {
 	// IPv4 asks the device that a packet comes in by (ip_route_input_slow,
 	// net/ipv4/route.c). Writing ip_forward writes all of them.
 	for _, name := range names {
-		if set("net.ipv4.conf." + name + ".forwarding") {
-			g.on[v4] = "net.ipv4.conf." + name + ".forwarding"
+		if key := sysctl("ipv4", name, "forwarding"); set(key) {
+			g.on[v4] = key
 			if set("net.ipv4.ip_forward") {
 				g.on[v4] = "net.ipv4.ip_forward"
 			}
@@ -160,8 +160,8 @@ func (g *Guard) learn() error {
 		g.on[v6] = "net.ipv6.conf.all.forwarding"
 	}
 	for _, name := range names {
-		if g.on[v6] == "" && set("net.ipv6.conf."+name+".force_forwarding") {
-			g.on[v6] = "net.ipv6.conf." + name + ".force_forwarding"
+		if key := sysctl("ipv6", name, "force_forwarding"); g.on[v6] == "" && set(key) {
+			g.on[v6] = key
 		}
 	}
 	g.read = time.Now()
@@ -204,13 +204,13 @@ func (g *Guard) inputs() ([]string, error) {
 }
 
 // probe looks for an address of p that has a route out.
-func (g *Guard) probe(p netip.Prefix, sysctl string) error {
+func (g *Guard) probe(p netip.Prefix, key string) error {
 	points, err := g.points(p)
 	if err != nil {
 		return err
 	}
 	if len(points) > maxProbes {
-		return fmt.Errorf("%s=1 and %v holds more routes than can be checked: run `sysctl -w %s=0` on the assistant", sysctl, p, sysctl)
+		return fmt.Errorf("%s=1 and %v holds more routes than can be checked: run `sysctl -w %s=0` on the assistant", key, p, key)
 	}
 	for _, a := range points {
 		routes, err := g.netlink.RouteGet(a.AsSlice())
@@ -221,7 +221,7 @@ func (g *Guard) probe(p netip.Prefix, sysctl string) error {
 		}
 		for _, r := range routes {
 			if r.Type == unix.RTN_UNICAST {
-				return fmt.Errorf("%s=1 and a route to %v would send the replies to %v on to the real clients: on the assistant run `sysctl -w %s=0`, or `ip route add blackhole %v`", sysctl, a, p, sysctl, p)
+				return fmt.Errorf("%s=1 and a route to %v would send the replies to %v on to the real clients: on the assistant run `sysctl -w %s=0`, or `ip route add blackhole %v`", key, a, p, key, p)
 			}
 		}
 	}
@@ -307,19 +307,27 @@ func familyOf(p netip.Prefix) int {
 	return v6
 }
 
-// set reports whether a sysctl is on. One that is not there is off. Interface
-// names may hold dots, which stand for themselves in the path.
+// set reports whether a sysctl is on. One that is not there is off.
 func set(name string) bool {
-	b, err := os.ReadFile("/proc/sys/" + path(name))
+	b, err := os.ReadFile("/proc/sys/" + swapped(name))
 	return err == nil && strings.TrimSpace(string(b)) != "0"
 }
 
-// path turns net.ipv4.conf.eth0.100.forwarding into the path below /proc/sys.
-func path(name string) string {
-	parts := strings.Split(name, ".")
-	if len(parts) <= 5 {
-		return strings.Join(parts, "/")
-	}
-	last := len(parts) - 1
-	return strings.Join(append(slices.Clone(parts[:3]), strings.Join(parts[3:last], "."), parts[last]), "/")
+// sysctl names the setting of an interface as sysctl(8) does: a dot in the
+// interface's name is a slash.
+func sysctl(family, name, key string) string {
+	return "net." + family + ".conf." + swapped(name) + "." + key
+}
+
+// swapped changes dots and slashes, as sysctl(8) does between names and paths.
+func swapped(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '.':
+			return '/'
+		case '/':
+			return '.'
+		}
+		return r
+	}, name)
 }

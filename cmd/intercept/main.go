@@ -1,0 +1,43 @@
+// Intercept runs on the assistant server: it captures the target's replies,
+// which are routed there, and sends what their headers say to the tcpcopy whose
+// sessions they belong to.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/net/bpf"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance"
+	"github.com/tcpcopy-go/tcpcopy/conf"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
+	"github.com/tcpcopy-go/tcpcopy/ring/filter"
+)
+
+func main() { os.Exit(appliance.Main("intercept", parse)) }
+
+func parse(args []string, out io.Writer) (*conf.Process, appliance.Run, error) {
+	c, err := conf.ParseIntercept(args, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	program, err := compile(c.Filter)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-F, --filter: %w", err)
+	}
+	return &c.Process, (&intercept{conf: c, program: program}).run, nil
+}
+
+// compile makes the kernel's program of a filter.
+func compile(expression string) ([]bpf.RawInstruction, error) {
+	if expression == "" {
+		expression = "tcp"
+	}
+	f, err := filter.Compile(expression)
+	if err != nil {
+		return nil, err
+	}
+	return f.Kernel(reply.Snap)
+}
