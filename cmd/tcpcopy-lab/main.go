@@ -19,11 +19,12 @@ import (
 
 const usage = `usage: tcpcopy-lab COMMAND [flags]
 
-  demo   build the seed's network, copy live traffic for half a minute, judge it
-  up     build a network and keep it until Ctrl-C
-  clean  remove what killed labs left
-  load   send HTTP requests at a set rate (used by the others, on a lab's host)
-  web    serve HTTP (used where nginx is absent)
+  demo     build the seed's network, copy live traffic for half a minute, judge it
+  up       build a network and keep it until Ctrl-C
+  clean    remove what killed labs left
+  load     send HTTP requests at a set rate (used by the others, on a lab's host)
+  web      serve HTTP (used where nginx is absent)
+  balance  share connections among servers (used where haproxy is absent)
 
 tcpcopy-lab COMMAND --help tells the flags.
 `
@@ -33,8 +34,9 @@ tcpcopy-lab COMMAND --help tells the flags.
 type command func(ctx context.Context, args []string) error
 
 var commands = map[string]command{
-	"load": runLoad,
-	"web":  runWeb,
+	"load":    runLoad,
+	"web":     runWeb,
+	"balance": runBalance,
 }
 
 // errUsage is a mistake on the command line, already told.
@@ -99,8 +101,22 @@ func runWeb(ctx context.Context, args []string) error {
 	f := pflag.NewFlagSet("web", pflag.ContinueOnError)
 	listen := f.String("listen", ":80", "address to serve on")
 	log := f.String("log", "/dev/stdout", "access log")
+	upstream := f.StringSlice("upstream", nil, "servers to be a proxy to, instead of answering")
 	if err := parse(f, args); err != nil {
 		return err
 	}
-	return web.Serve(ctx, *listen, *log)
+	return web.Serve(ctx, *listen, *log, *upstream...)
+}
+
+func runBalance(ctx context.Context, args []string) error {
+	f := pflag.NewFlagSet("balance", pflag.ContinueOnError)
+	listen := f.String("listen", ":80", "address to accept connections on")
+	servers := f.StringSlice("server", nil, "servers that take them in turn")
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	if len(*servers) == 0 {
+		return errors.New("balance: name the servers with --server")
+	}
+	return web.Balance(ctx, *listen, *servers)
 }

@@ -31,6 +31,9 @@ const (
 	SeedServers = 3 // S, and as many B
 )
 
+// SeedClients are the clients' addresses.
+func SeedClients() []string { return []string{"10.1.0.201", "10.1.0.202", "10.1.0.203"} }
+
 // SeedS is the production address of S1 (i = 0), S2, S3.
 func SeedS(i int) string { return fmt.Sprintf("10.1.0.%d", 11+i) }
 
@@ -56,7 +59,11 @@ func (l *Lab) NewSeed(g Gateway, o Options) (*Seed, error) {
 	}
 	p := plugger{lab: l, offload: o.Offload}
 	n := &Seed{}
-	n.Client = p.host("client", plug{prod, "eth0", []string{"10.1.0.201/24", "10.1.0.202/24", "10.1.0.203/24"}})
+	var clients []string
+	for _, a := range SeedClients() {
+		clients = append(clients, a+"/24")
+	}
+	n.Client = p.host("client", plug{prod, "eth0", clients})
 	n.F5 = p.host("f5", plug{prod, "eth0", []string{SeedF5 + "/24"}})
 	for i := range SeedServers {
 		n.S = append(n.S, p.host(fmt.Sprintf("s%d", i+1),

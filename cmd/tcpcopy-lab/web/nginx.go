@@ -9,10 +9,10 @@ import (
 
 // Nginx describes an nginx of the lab: one process, in the foreground.
 type Nginx struct {
-	Dir       string // for its configuration, temporary files, documents; must exist
-	Log       string // access log
-	Downloads []int  // sizes that /d/<bytes>/ can ask for
-	Upstream  []string
+	Dir       string   // for its configuration, temporary files, documents; must exist
+	Log       string   // access log
+	Downloads []int    // sizes that /d/<bytes>/ can ask for
+	Upstream  []string // servers to be a proxy to; none: serve documents
 }
 
 const nginxConf = `daemon off;

@@ -1,0 +1,147 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
+)
+
+// metricsAddr is where each tool of a stage tells its counters, on its host.
+const metricsAddr = "127.0.0.1:9100"
+
+// A Tool is a tcpcopy or an intercept of a stage. It can be started, ended,
+// started again.
+type Tool struct {
+	Host    *lab.Host
+	Args    []string
+	Process *lab.Process // nil before its first start
+	client  http.Client
+}
+
+func newTool(h *lab.Host, args ...string) *Tool {
+	t := &Tool{Host: h, Args: append(args, "--web.listen-address", metricsAddr)}
+	t.client = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+			err = h.Do(func() error {
+				c, err = new(net.Dialer).DialContext(ctx, network, addr)
+				return err
+			})
+			return c, err
+		},
+	}}
+	return t
+}
+
+// Start runs the tool and waits until it says that it is ready.
+func (t *Tool) Start(ctx context.Context, name string) (err error) {
+	if t.Process, err = t.Host.Start(lab.Command{Name: name, Args: t.Args}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		if _, err = t.get(ctx, "/-/ready"); err == nil {
+			return nil
+		}
+		select {
+		case <-t.Process.Done:
+			return fmt.Errorf("stage: %s on %s ended:\n%s", name, t.Host.Name, t.Process.Tail(20))
+		case <-ctx.Done():
+			return fmt.Errorf("stage: %s on %s is not ready (%w):\n%s", name, t.Host.Name, err, t.Process.Tail(20))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (t *Tool) get(ctx context.Context, path string) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+metricsAddr+path, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := t.client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", path, resp.Status)
+	}
+	return string(text), err
+}
+
+// Metrics reads the tool's counters.
+func (t *Tool) Metrics() (verdict.Metrics, error) {
+	text, err := t.get(context.Background(), "/metrics")
+	if err != nil {
+		return nil, fmt.Errorf("stage: metrics of %s: %w", t.Host.Name, err)
+	}
+	return verdict.ParseMetrics(text)
+}
+
+// Alive reports whether the tool runs.
+func (t *Tool) Alive() bool {
+	if t.Process == nil {
+		return false
+	}
+	select {
+	case <-t.Process.Done:
+		return false
+	default:
+		return true
+	}
+}
+
+// StartCopy starts the intercepts and the tcpcopys, and waits until each
+// tcpcopy has its links.
+func (s *Stage) StartCopy(ctx context.Context) error {
+	for _, t := range s.Intercepts {
+		if err := t.Start(ctx, "intercept"); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.Copiers {
+		if err := t.Start(ctx, "tcpcopy"); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.Copiers {
+		if err := s.linked(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stage) linked(ctx context.Context, t *Tool) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		m, err := t.Metrics()
+		if err == nil && int(m.Sum("tcpcopy_link_up")) >= len(s.Intercepts) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stage: tcpcopy on %s has no link to its intercepts (%v):\n%s", t.Host.Name, err, t.Process.Tail(20))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Logs is the end of each tool's log, for a failure's report.
+func (s *Stage) Logs(lines int) (text string) {
+	for _, t := range append(append([]*Tool(nil), s.Copiers...), s.Intercepts...) {
+		if t.Process != nil {
+			text += fmt.Sprintf("--- %s on %s\n%s\n", t.Process.Name, t.Host.Name, t.Process.Tail(lines))
+		}
+	}
+	return text
+}

@@ -1,0 +1,113 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
+)
+
+// Origin says what kind of server the sites are.
+type Origin struct {
+	Embedded  bool  // the lab's own, which tells the SHA-256 of bodies; so too where nginx is absent
+	Downloads []int // sizes that nginx must have
+}
+
+// A Site is a web server of a stage and its access log.
+type Site struct {
+	Host    *lab.Host
+	Process *lab.Process
+	Log     string
+	read    int64 // bytes of the log that count went through
+	lines   int
+}
+
+// serve starts a site on port 80 of h: a proxy where there is an upstream.
+func (s *Stage) serve(ctx context.Context, h *lab.Host, o Origin, upstream ...string) (*Site, error) {
+	dir := filepath.Join(s.Lab.Dir, h.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	site := &Site{Host: h, Log: filepath.Join(dir, "access.log")}
+	if err := os.WriteFile(site.Log, nil, 0o644); err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	args := []string{s.Programs.Lab, "web", "--listen", ":80", "--log", site.Log, "--upstream", strings.Join(upstream, ",")}
+	if !o.Embedded && has("nginx") {
+		var err error
+		args, err = web.Nginx{Dir: dir, Log: site.Log, Downloads: o.Downloads, Upstream: upstream}.Command()
+		if err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	site.Process, err = h.Serve(ctx, lab.Command{Name: "web", Args: args}, 80)
+	return site, err
+}
+
+// balance starts production's balancer on port 80 of h.
+func (s *Stage) balance(ctx context.Context, h *lab.Host, servers []string) error {
+	args := []string{s.Programs.Lab, "balance", "--listen", ":80", "--server", strings.Join(servers, ",")}
+	if has("haproxy") {
+		var err error
+		if args, err = web.HAProxy(s.Lab.Dir, servers); err != nil {
+			return err
+		}
+	}
+	_, err := h.Serve(ctx, lab.Command{Name: "balancer", Args: args}, 80)
+	return err
+}
+
+func has(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+// Count is how many requests the site has logged. It reads only what is new.
+func (s *Site) Count() int {
+	f, err := os.Open(s.Log)
+	if err != nil {
+		return s.lines
+	}
+	defer f.Close()
+	var b [64 << 10]byte
+	for {
+		n, err := f.ReadAt(b[:], s.read)
+		s.read += int64(n)
+		s.lines += bytes.Count(b[:n], []byte{'\n'})
+		if err != nil {
+			return s.lines
+		}
+	}
+}
+
+// server returns the site's log for the verdict.
+func (s *Site) server() (verdict.Server, error) {
+	log, err := web.ReadLog(s.Log)
+	return verdict.Server{Name: s.Host.Name, Log: log}, err
+}
+
+func count(sites []*Site) (n int) {
+	for _, s := range sites {
+		n += s.Count()
+	}
+	return n
+}
+
+func servers(sites []*Site) (all []verdict.Server, err error) {
+	for _, s := range sites {
+		v, err := s.server()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
