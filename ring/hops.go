@@ -68,6 +68,8 @@ func NewHops(ctx context.Context, out string) (*Hops, error) {
 }
 
 func (h *Hops) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.events.Close()
 	h.handle.Close()
 }
@@ -87,7 +89,7 @@ func (h *Hops) Add(target netip.Addr) (*Hop, error) {
 		if err == nil {
 			return hop, nil
 		}
-		if !errors.Is(err, errUnanswered) || time.Now().After(deadline) || h.ctx.Err() != nil {
+		if !errors.Is(err, errUnanswered) || time.Now().After(deadline) {
 			h.changed() // from here on, follow tries
 			return hop, fmt.Errorf("ring: %w", err)
 		}

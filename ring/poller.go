@@ -45,7 +45,8 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 // negative timeout is none. It may return sooner, without a reason. A nil
 // ready is no other queues; else ready is called after the intention to sleep
 // was announced, and tells whether a queue whose producers call Wake has
-// something. What was put there before Wake is never slept over.
+// something. What was put there before Wake is never slept over. A ring is
+// ready, too, while it holds a frame: before Wait, call Next until it has none.
 //
 // The error is of a ring whose interface was deleted (ErrGone), once, or of the
 // system. An interface that only went down is waited for.

@@ -137,7 +137,10 @@ func (r *Ring) next3(f *Frame) bool {
 		in = in[w.off:]
 		h := (*unix.Tpacket3Hdr)(unsafe.Pointer(&in[0]))
 		w.off += int(h.Next_offset)
-		w.left--
+		if w.left--; w.left > 0 && int(h.Next_offset) < frame3Len {
+			r.malformed.Add(uint64(w.left))
+			w.left = 0
+		}
 		f.Time = int64(h.Sec)*1e9 + int64(h.Nsec)
 		if r.view(f, in, frame3Len, int(h.Mac), int(h.Net), int(h.Snaplen), int(h.Len)) {
 			return true
