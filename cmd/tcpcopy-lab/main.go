@@ -34,6 +34,9 @@ tcpcopy-lab COMMAND --help tells the flags.
 type command func(ctx context.Context, args []string) error
 
 var commands = map[string]command{
+	"demo":    runDemo,
+	"up":      runUp,
+	"clean":   runClean,
 	"load":    runLoad,
 	"web":     runWeb,
 	"balance": runBalance,

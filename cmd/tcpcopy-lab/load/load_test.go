@@ -78,7 +78,7 @@ func TestEveryRequestIsSentOnceInOrderAndAnswered(t *testing.T) {
 			if c.Get > 0 && r.Bytes < int64(want*c.Get) {
 				t.Errorf("%d bytes received of %d answers of %d", r.Bytes, want, c.Get)
 			}
-			entries, err := web.ReadLog(log)
+			entries, err := web.ReadLog(log, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +120,7 @@ func TestHeldConnectionsGoOnAfterTheSign(t *testing.T) {
 	if held != 5 || report.Connections != 5 || report.Answers != 20 {
 		t.Errorf("held %d, %d connections, %d answers; want 5, 5, 20", held, report.Connections, report.Answers)
 	}
-	if entries, _ := web.ReadLog(log); len(entries) != 25 {
+	if entries, _ := web.ReadLog(log, 0); len(entries) != 25 {
 		t.Errorf("the server saw %d requests, want 25", len(entries))
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
@@ -37,6 +40,18 @@ func newTool(h *lab.Host, args ...string) *Tool {
 		},
 	}}
 	return t
+}
+
+// String is the command as one would type it.
+func (t *Tool) String() string {
+	words := []string{filepath.Base(t.Args[0])}
+	for _, a := range t.Args[1:] {
+		if strings.Contains(a, " ") {
+			a = strconv.Quote(a)
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
 }
 
 // Start runs the tool and waits until it says that it is ready.

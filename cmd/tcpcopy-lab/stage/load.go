@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,9 +78,14 @@ func (l *Load) GoOn() error {
 
 // Wait returns the load's report; one with failures is an error too, since
 // then production itself did not work.
-func (l *Load) Wait() (*load.Report, error) {
-	err := <-l.done
-	l.stdin.Close()
+func (l *Load) Wait(ctx context.Context) (*load.Report, error) {
+	defer l.stdin.Close()
+	var err error
+	select {
+	case err = <-l.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if err == nil && l.report.Failed() > 0 {
 		text, _ := json.Marshal(l.report)
 		err = errors.New("stage: production failed: " + string(text))

@@ -25,8 +25,9 @@ type Site struct {
 	Host    *lab.Host
 	Process *lab.Process
 	Log     string
-	read    int64 // bytes of the log that count went through
-	lines   int
+	from    int64 // where the log begins to count
+	read    int64 // how far Count went
+	lines   int   // counted so far
 }
 
 // serve starts a site on port 80 of h: a proxy where there is an upstream.
@@ -88,9 +89,15 @@ func (s *Site) Count() int {
 	}
 }
 
+// forget leaves what is logged so far out of Count and of the verdict.
+func (s *Site) forget() {
+	s.Count()
+	s.from, s.lines = s.read, 0
+}
+
 // server returns the site's log for the verdict.
 func (s *Site) server() (verdict.Server, error) {
-	log, err := web.ReadLog(s.Log)
+	log, err := web.ReadLog(s.Log, s.from)
 	return verdict.Server{Name: s.Host.Name, Log: log}, err
 }
 

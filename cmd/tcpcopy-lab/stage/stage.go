@@ -58,6 +58,17 @@ func (s *Stage) TargetCount() int { return count(s.Target) }
 // OnlineCount is production's.
 func (s *Stage) OnlineCount() int { return count(s.Online) }
 
+// Forget leaves the requests so far, all of them answered, out of the counts
+// and the verdict.
+func (s *Stage) Forget() {
+	for _, site := range append(append([]*Site{}, s.Online...), s.Target...) {
+		site.forget()
+	}
+	if s.Gateway != nil {
+		s.Gateway.forget()
+	}
+}
+
 // Settle waits until the target has logged as many requests as production, or
 // nothing new for as long as quiet, and then a moment for what is too much.
 func (s *Stage) Settle(ctx context.Context, quiet time.Duration) {

@@ -5,6 +5,7 @@ package web
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -25,14 +26,17 @@ type Entry struct {
 	SHA256 string // of the body, hexadecimal; empty where the server does not tell
 }
 
-// ReadLog reads an access log. A last line without its end is left out: its
-// writer is not done with it.
-func ReadLog(path string) ([]Entry, error) {
+// ReadLog reads an access log from a byte offset, where a line begins. A last
+// line without its end is left out: its writer is not done with it.
+func ReadLog(path string, offset int64) ([]Entry, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	defer f.Close()
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
 	var log []Entry
 	r := bufio.NewReaderSize(f, 1<<20)
 	for n := 1; ; n++ {

@@ -24,7 +24,7 @@ func TestLogLinesAreRead(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadLog(path)
+	got, err := ReadLog(path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestBadLogLinesAreNamed(t *testing.T) {
 		if err := os.WriteFile(path, []byte("1 1 1 / r 1 200\n"+line+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadLog(path); err == nil || !strings.Contains(err.Error(), path+":2") {
+		if _, err := ReadLog(path, 0); err == nil || !strings.Contains(err.Error(), path+":2") {
 			t.Errorf("%q: error %v does not name the line", line, err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestServerAnswersAndLogsBySequence(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	entries, err := ReadLog(log)
+	entries, err := ReadLog(log, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
