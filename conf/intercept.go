@@ -80,18 +80,8 @@ func (r Rewrite) String() string { return r.From.String() + "-" + r.To.String() 
 // the file that it names. Help and printed configurations go to out.
 func ParseIntercept(args []string, out io.Writer) (*Intercept, error) {
 	c := interceptDefaults()
-	settings := c.settings()
-	p := newParser("intercept", interceptSynopsis, &c.Process, settings)
-	if err := p.parse(args, out); err != nil {
-		return nil, err
-	}
-	if err := p.finish(); err != nil {
-		return nil, err
-	}
-	if err := c.finish(p); err != nil {
-		return nil, err
-	}
-	if err := p.answer(out); err != nil {
+	p := newParser("intercept", interceptSynopsis, &c.Process, c.settings())
+	if err := p.run(args, out, c.finish); err != nil {
 		return nil, err
 	}
 	return &c.Intercept, nil

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -93,6 +94,22 @@ func (p *parser) note(format string, args ...any) {
 	p.process.Notes = append(p.process.Notes, fmt.Sprintf(format, args...))
 }
 
+// run reads everything and has finish understand it as a whole. Its errors are
+// one line, whatever they quote.
+func (p *parser) run(args []string, out io.Writer, finish func(*parser) error) error {
+	err := p.parse(args, out)
+	for _, step := range []func() error{p.finish, func() error { return finish(p) }, func() error { return p.answer(out) }} {
+		if err != nil {
+			break
+		}
+		err = step()
+	}
+	if err != nil && printable(err.Error()) != err.Error() {
+		return errors.New(printable(err.Error()))
+	}
+	return err
+}
+
 // parse fills the settings: the file first, then the flags over it.
 func (p *parser) parse(args []string, out io.Writer) error {
 	given, err := p.split(args)
@@ -182,10 +199,10 @@ func (p *parser) flagError(err error) error {
 			names = append(names, s.flag)
 		}
 		if near := nearest(e.GetSpecifiedName(), names); near != "" {
-			return fmt.Errorf("%s; did you mean --%s?", printable(msg), near)
+			return fmt.Errorf("%s; did you mean --%s?", msg, near)
 		}
 	}
-	return fmt.Errorf("%s; see %s --help", printable(msg), p.tool)
+	return fmt.Errorf("%s; see %s --help", msg, p.tool)
 }
 
 // printable keeps a message on one line whatever it quotes.

@@ -170,18 +170,8 @@ func optionalAddr(p *netip.Addr) value {
 // the file that it names. Help and printed configurations go to out.
 func ParseTcpcopy(args []string, out io.Writer) (*Tcpcopy, error) {
 	c := tcpcopyDefaults()
-	settings := c.settings()
-	p := newParser("tcpcopy", tcpcopySynopsis, &c.Process, settings)
-	if err := p.parse(args, out); err != nil {
-		return nil, err
-	}
-	if err := p.finish(); err != nil {
-		return nil, err
-	}
-	if err := c.finish(p); err != nil {
-		return nil, err
-	}
-	if err := p.answer(out); err != nil {
+	p := newParser("tcpcopy", tcpcopySynopsis, &c.Process, c.settings())
+	if err := p.run(args, out, c.finish); err != nil {
 		return nil, err
 	}
 	return &c.Tcpcopy, nil

@@ -38,9 +38,9 @@ func (p *parser) decode(path string, data []byte) error {
 	md, err := toml.Decode(string(data), &root)
 	if err != nil {
 		if pe := (toml.ParseError{}); errors.As(err, &pe) {
-			return fmt.Errorf("%s:%d: %s", path, pe.Position.Line, printable(pe.Message))
+			return fmt.Errorf("%s:%d: %s", path, pe.Position.Line, pe.Message)
 		}
-		return fmt.Errorf("%s: %s", path, printable(err.Error()))
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	f := &file{parser: p, path: path, root: root}
 	lines := locate(data, md.Keys())
