@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,15 +71,3 @@ func TestNextDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestShardProgramIsAcceptedByTheVirtualMachine(t *testing.T) {
-	for n := 1; n <= 300; n++ {
-		program := ShardProgram(n)
-		list := make([]bpf.Instruction, len(program))
-		for i, raw := range program {
-			list[i] = raw.Disassemble()
-		}
-		if _, err := bpf.NewVM(list); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
