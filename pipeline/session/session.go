@@ -46,6 +46,7 @@ type Session struct {
 	Endpoint  packet.Endpoint // what the target sees; set anew before each Connect
 	Target    packet.Endpoint
 	MTU       uint16 // of the path to the target
+	Transfer  uint16 // the owner's
 
 	state State
 	// Dirty is the owner's: the session waits for its Output.

@@ -1,0 +1,185 @@
+package pipeline
+
+import (
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+	"github.com/tcpcopy-go/tcpcopy/ring"
+)
+
+// takeFrames reads the rings: a round at most of each.
+func (w *worker) takeFrames() (n int) {
+	var f ring.Frame
+	for _, r := range w.rings {
+		for k := 0; k < round && r.Next(&f); k++ {
+			w.frame(&f)
+			n++
+		}
+	}
+	return n
+}
+
+// frame takes a captured packet as far as its session, or to the worker that
+// has it.
+func (w *worker) frame(f *ring.Frame) {
+	c := &w.counter
+	c.Captured++
+	c.CapturedBytes += uint64(f.Wire)
+	var g packet.Segment
+	if m := packet.Decode(f.Data, f.Wire, &g); m != packet.WellFormed {
+		c.Dropped[dropFor(m)]++
+		return
+	}
+	g.Time = f.Time
+	t := w.set.matcher.match(&g)
+	if t < 0 {
+		w.dropPacket(NotMatched, &g)
+		return
+	}
+	if w.set.loopback != (packet.Addr{}) && g.Src.Addr.Netip().IsLoopback() {
+		g.Src.Addr = w.set.loopback
+	}
+	if i := packet.Shard(g.Src.Port, len(w.peers)); i != w.index {
+		w.hand(i, t, &g)
+		return
+	}
+	w.segment(t, &g)
+}
+
+func (w *worker) dropPacket(d PacketDrop, g *packet.Segment) {
+	w.counter.Dropped[d]++
+	w.counter.DroppedBytes[d] += uint64(g.Len)
+}
+
+// hand passes a segment to the worker that owns it. That is the exception:
+// the fanout program sends packets to the right ring, but not those with IPv6
+// extension headers, and not while an interface comes up.
+func (w *worker) hand(to, t int, g *packet.Segment) {
+	p := parcel{segment: *g, transfer: t, buf: w.set.parcels.Get()}
+	p.buf.B = append(append(p.buf.B[:0], g.Options...), g.Payload...)
+	p.segment.Options = p.buf.B[:len(g.Options)]
+	p.segment.Payload = p.buf.B[len(g.Options):]
+	if w.peers[to].handover[w.index].Push(p) == 0 {
+		w.set.parcels.Put(p.buf)
+		w.dropPacket(HandoverFull, g)
+		return
+	}
+	w.counter.HandedOver++
+	w.woken[to] = true
+}
+
+func (w *worker) wakePeers() {
+	for i, woken := range w.woken {
+		if woken {
+			w.woken[i] = false
+			w.peers[i].poller.Wake()
+		}
+	}
+}
+
+func (w *worker) takeParcels() (n int) {
+	for i, q := range w.handover {
+		if i == w.index {
+			continue
+		}
+		for p := q.Peek(); p != nil && n < round; p = q.Peek() {
+			w.counter.TakenOver++
+			w.segment(p.transfer, &p.segment)
+			w.set.parcels.Put(p.buf)
+			*p = parcel{}
+			q.Drop()
+			n++
+		}
+	}
+	return n
+}
+
+// segment gives a client's segment to its session, which may be a new one.
+func (w *worker) segment(t int, g *packet.Segment) {
+	w.counter.Matched[t]++
+	w.counter.MatchedBytes[t] += uint64(g.Len)
+	i := w.clientSession(g)
+	if i != 0 {
+		if s := w.slab.At(i); s.Restarts(g) {
+			w.unkey(i, s)
+			w.core.Superseded(s, w.now)
+			w.touch(i, s)
+			i = 0
+		}
+	}
+	if i == 0 {
+		d, ok := w.admit(g)
+		if !ok {
+			w.dropPacket(d, g)
+			return
+		}
+		i = w.begin(t, g)
+	}
+	w.counter.Accepted++
+	s := w.slab.At(i)
+	w.core.Client(s, g, w.now)
+	w.touch(i, s)
+}
+
+// admit decides whether g may begin a session.
+func (w *worker) admit(g *packet.Segment) (PacketDrop, bool) {
+	switch {
+	case g.Flags&(packet.RST|packet.FIN) != 0 && g.Flags&packet.SYN == 0:
+		return StrayEnd, false
+	case !w.set.sampled(g.Src):
+		return SampledOut, false
+	case w.set.session.OnlyComplete && g.Flags&packet.SYN == 0:
+		return Incomplete, false
+	case w.stopping:
+		return ShuttingDown, false
+	case w.slab.Len() >= w.maxSessions:
+		return ShedSessions, false
+	case w.memory > 0 && w.core.Held() > w.memory/10*9:
+		return ShedMemory, false
+	}
+	return 0, true
+}
+
+// takeReplies reads what the links brought.
+func (w *worker) takeReplies() (n int) {
+	for _, q := range w.replies {
+		for k := 0; k < round; k++ {
+			r := q.Peek()
+			if r == nil {
+				break
+			}
+			w.reply(r)
+			q.Drop()
+			n++
+		}
+	}
+	return n
+}
+
+func (w *worker) reply(r *packet.Reply) {
+	w.counter.Replies++
+	i := w.endSession(r.Dst)
+	if i == 0 || w.slab.At(i).Target != r.Src {
+		w.counter.RepliesNoSession++
+		return
+	}
+	s := w.slab.At(i)
+	w.core.Reply(s, r, w.now)
+	w.touch(i, s)
+}
+
+// fire is the wheel's: a session's deadline may have come.
+func (w *worker) fire(i uint32) {
+	s := w.slab.At(i)
+	if w.now >= s.Deadline(w.core) {
+		w.core.Timer(s, w.now)
+	}
+	w.touch(i, s)
+}
+
+// touch remembers that the session wants its Output.
+func (w *worker) touch(i uint32, s *session.Session) {
+	if !s.Dirty {
+		s.Dirty = true
+		w.dirty = append(w.dirty, i)
+	}
+}

@@ -1,0 +1,328 @@
+// Package pipeline is tcpcopy at work: rings deliver the clients' packets to
+// workers, workers replay the sessions they own, links bring the headers of
+// the target's replies.
+//
+// The life of a packet, in order: worker.takeFrames and worker.frame
+// (intake.go) decode and match it, worker.segment gives it to its session
+// (sessions.go), package session decides what follows, worker.Send (worker.go)
+// writes headers into the batch, and worker.pass transmits it. Replies enter
+// through Pipeline.replies (links.go) and worker.reply.
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/tcpcopy-go/tcpcopy/conf"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+	"github.com/tcpcopy-go/tcpcopy/ring"
+)
+
+const (
+	// maxTransfers bounds the counters that are kept for each.
+	maxTransfers = 64
+	// handoverLen is the queue between two workers.
+	handoverLen = 1024
+	// repliesLen is the queue between a link connection and a worker.
+	repliesLen = 1 << 14
+	// wholePacket cuts nothing (MAXIMUM_SNAPLEN of libpcap).
+	wholePacket = 256 << 10
+)
+
+// settings are what all workers share and nobody changes.
+type settings struct {
+	matcher     matcher
+	session     session.Config
+	seed        uint64 // of hash tables
+	sampleBelow uint64 // sessions whose hash is above are left out
+	loopback    packet.Addr
+	parcels     bytebufferpool.Pool
+}
+
+// sampled reports whether a client's session is within -r. The choice depends
+// on its endpoint alone, so that a connection is copied whole or not at all,
+// also after a restart.
+func (s *settings) sampled(client packet.Endpoint) bool {
+	return client.Hash(sampleSeed) <= s.sampleBelow
+}
+
+const sampleSeed = 0x7463706372796f70
+
+// Pipeline is a running tcpcopy.
+type Pipeline struct {
+	cfg      *conf.Tcpcopy
+	log      *slog.Logger
+	set      *settings
+	workers  []*worker
+	captures []capture
+	links    []*link.Client
+
+	repliesLost atomic.Uint64 // the queue to a worker was full
+}
+
+// capture is the rings of one interface, one for each worker.
+type capture struct {
+	name  string
+	rings []*ring.Ring
+}
+
+// Open makes everything that cfg asks for and begins to capture, in the
+// network namespace of the calling thread. Its errors name what is missing.
+func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline, err error) {
+	p := &Pipeline{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if len(cfg.Transfers) > maxTransfers {
+		return nil, fmt.Errorf("%d transfers: at most %d are possible", len(cfg.Transfers), maxTransfers)
+	}
+	if p.set, err = p.newSettings(ctx); err != nil {
+		return nil, err
+	}
+	n := cfg.Workers
+	if n == 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	if err := p.openRings(n); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	for i := range n {
+		if err := p.addWorker(i, n, start); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range p.workers {
+		w.peers = p.workers
+	}
+	return p, p.openLinks()
+}
+
+func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
+	cfg := p.cfg
+	var seed [8]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, err
+	}
+	s := &settings{
+		seed: binary.NativeEndian.Uint64(seed[:]),
+		session: session.Config{
+			NoWait:       cfg.NoWait,
+			OnlyComplete: cfg.OnlyComplete,
+			NoResponse:   micros(cfg.NoResponseTimeout),
+			Keepalive:    micros(cfg.KeepaliveTimeout),
+			RTT:          micros(cfg.RTT),
+			SynMSS:       cfg.SynMSS,
+		},
+		sampleBelow: ^uint64(0),
+	}
+	if cfg.Percent < 100 {
+		s.sampleBelow = uint64(cfg.Percent / 100 * (1 << 63) * 2)
+	}
+	if cfg.LoopbackClient.IsValid() {
+		s.loopback = packet.AddrFrom(cfg.LoopbackClient)
+	}
+	s.matcher.promiscuous = cfg.Promiscuous
+	if cfg.Clients != nil {
+		s.matcher.own = cfg.Clients.Prefixes()
+	}
+	hops, err := ring.NewHops(ctx, cfg.OutInterface)
+	if err != nil {
+		return nil, err
+	}
+	known := map[netip.Addr]*ring.Hop{}
+	seen := map[netip.AddrPort]bool{}
+	for _, t := range cfg.Transfers {
+		if seen[t.Online] {
+			continue // the first has it all
+		}
+		seen[t.Online] = true
+		hop := known[t.Target.Addr()]
+		switch {
+		case t.NextHopMAC != nil:
+			if hop, err = ring.StaticHop(cfg.OutInterface, t.SourceMAC, t.NextHopMAC); err != nil {
+				return nil, err
+			}
+		case hop == nil:
+			// Whatever is missing may come: the hop becomes valid then.
+			if hop, err = hops.Add(t.Target.Addr()); err != nil {
+				p.log.Warn("target cannot be reached yet", "target", t.Target, "err", err)
+			}
+			known[t.Target.Addr()] = hop
+		}
+		online := t.Online
+		anyAddr := !online.Addr().IsValid() || online.Addr().IsUnspecified()
+		x := transfer{any: anyAddr, target: packet.EndpointFrom(t.Target), hop: hop, mtu: cfg.MTU}
+		x.online.Port = online.Port()
+		if !anyAddr {
+			x.online.Addr = packet.AddrFrom(online.Addr())
+		}
+		s.matcher.transfers = append(s.matcher.transfers, x)
+	}
+	return s, nil
+}
+
+func micros(d time.Duration) session.Time { return session.Time(d / time.Microsecond) }
+
+// openRings opens one ring for each worker at each interface.
+func (p *Pipeline) openRings(n int) error {
+	f, err := kernelFilter(p.cfg)
+	if err != nil {
+		return err
+	}
+	snap := uint32(p.cfg.SnapLen)
+	if p.cfg.SnapLen <= 0 || p.cfg.SnapLen >= 65535 {
+		snap = wholePacket
+	}
+	program, err := f.Kernel(snap)
+	if err != nil {
+		return err
+	}
+	names := p.cfg.Interfaces
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	for _, name := range names {
+		c := ring.Config{
+			Interface:   name,
+			Blocks:      int(max(p.cfg.RingBytes/ring.DefaultBlockSize, 4)),
+			Filter:      program,
+			Promiscuous: p.cfg.Promiscuous,
+		}
+		rings, err := ring.OpenGroup(c, n, ring.ShardProgram(n))
+		if err != nil {
+			return err
+		}
+		p.captures = append(p.captures, capture{name, rings})
+	}
+	return nil
+}
+
+func (p *Pipeline) addWorker(i, n int, start time.Time) error {
+	cfg := p.cfg
+	var pool4, pool6 []packet.Addr
+	if cfg.Clients != nil {
+		pool4, pool6 = addrs(cfg.Clients.Addrs4()), addrs(cfg.Clients.Addrs6())
+	}
+	w := &worker{
+		index: i, log: p.log, set: p.set, start: start,
+		free:     flow.NewEndpoints(i, n, pool4, pool6, p.set.seed),
+		handover: make([]*queue.SPSC[parcel], n),
+		woken:    make([]bool, n),
+		control:  make(chan func(), 16),
+		ended:    make(chan struct{}),
+	}
+	for k := range n {
+		if k != i {
+			w.handover[k] = queue.New[parcel](handoverLen)
+		}
+	}
+	for _, c := range p.captures {
+		w.rings = append(w.rings, c.rings[i])
+	}
+	mode := ring.Link
+	if cfg.SendMode == conf.SendRaw {
+		mode = ring.Raw
+	}
+	var err error
+	if w.tx, err = ring.NewTx(mode); err != nil {
+		return err
+	}
+	p.workers = append(p.workers, w)
+	own := p.set.session
+	own.Memory = cfg.Memory / int64(n)
+	w.core = session.New(own, w)
+	w.memory, w.maxSessions = own.Memory, max(cfg.MaxSessions/n, 1)
+	w.poller, err = ring.NewPoller(w.rings...)
+	return err
+}
+
+func addrs(in []netip.Addr) []packet.Addr {
+	out := make([]packet.Addr, len(in))
+	for i, a := range in {
+		out[i] = packet.AddrFrom(a)
+	}
+	return out
+}
+
+// Run works until ctx is done, then closes what was copied and returns.
+func (p *Pipeline) Run(ctx context.Context) {
+	defer p.close()
+	linked, unlink := context.WithCancel(context.Background())
+	var links, workers sync.WaitGroup
+	for _, l := range p.links {
+		links.Go(func() { l.Run(linked) })
+	}
+	done := make(chan struct{})
+	for _, w := range p.workers {
+		workers.Go(func() { w.run(done) })
+	}
+	p.summarize(ctx)
+	p.drain()
+	close(done)
+	for _, w := range p.workers {
+		w.poller.Wake()
+	}
+	workers.Wait()
+	unlink()
+	links.Wait()
+	p.logSummary("summary")
+}
+
+// drain ends the sessions: idle ones with a FIN, those that the grace does not
+// suffice for with a RST.
+func (p *Pipeline) drain() {
+	for _, w := range p.workers {
+		w.do(w.drain)
+	}
+	for end := time.Now().Add(p.cfg.ShutdownGrace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		left := 0
+		for _, w := range p.workers {
+			w.do(func() { left += w.slab.Len() })
+		}
+		if left == 0 {
+			return
+		}
+	}
+	for _, w := range p.workers {
+		w.do(w.abort)
+	}
+}
+
+func (p *Pipeline) close() {
+	for _, w := range p.workers {
+		if w.poller != nil {
+			_ = w.poller.Close()
+		}
+		_ = w.tx.Close()
+	}
+	for _, c := range p.captures {
+		for _, r := range c.rings {
+			_ = r.Close()
+		}
+	}
+}
+
+// Totals is the sum of all workers' counters.
+func (p *Pipeline) Totals() (c Counters) {
+	for _, w := range p.workers {
+		w.addTo(&c)
+	}
+	return c
+}

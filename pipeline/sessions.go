@@ -1,0 +1,168 @@
+package pipeline
+
+import (
+	"slices"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+)
+
+// The keys of sessions. A client may talk to several online endpoints from
+// one port, so both ends count.
+func (w *worker) clientHash(client, online packet.Endpoint) uint64 {
+	return client.Hash(w.set.seed) ^ online.Hash(w.set.seed)>>1
+}
+
+// clientSession finds the session of the client that sent g, or 0.
+func (w *worker) clientSession(g *packet.Segment) uint32 {
+	return w.clients.Find(w.clientHash(g.Src, g.Dst), func(i uint32) bool {
+		s := w.slab.At(i)
+		return s.ClientEnd == g.Src && s.OnlineEnd == g.Dst
+	})
+}
+
+// endSession finds the session that shows this endpoint to its target, or 0.
+func (w *worker) endSession(e packet.Endpoint) uint32 {
+	return w.ends.Find(e.Hash(w.set.seed), func(i uint32) bool { return w.slab.At(i).Endpoint == e })
+}
+
+// begin makes a session for the client that sent g.
+func (w *worker) begin(t int, g *packet.Segment) uint32 {
+	i := w.slab.Alloc()
+	for int(i) >= len(w.extra) {
+		w.extra = append(w.extra, extra{})
+	}
+	s := w.slab.At(i)
+	s.ClientEnd, s.OnlineEnd = g.Src, g.Dst
+	s.Transfer = uint16(t)
+	s.Target = w.set.matcher.transfers[t].target
+	w.core.Begin(s, w.now)
+	w.clients.Insert(w.clientHash(g.Src, g.Dst), i)
+	w.extra[i] = extra{keyed: true}
+	return i
+}
+
+// unkey takes the session out of its client's sight.
+func (w *worker) unkey(i uint32, s *session.Session) {
+	if x := &w.extra[i]; x.keyed {
+		x.keyed = false
+		w.clients.Delete(w.clientHash(s.ClientEnd, s.OnlineEnd), i)
+	}
+}
+
+// unmap gives the session's endpoint back.
+func (w *worker) unmap(i uint32, s *session.Session) {
+	x := &w.extra[i]
+	if !x.mapped {
+		return
+	}
+	x.mapped = false
+	w.ends.Delete(s.Endpoint.Hash(w.set.seed), i)
+	if w.flows != nil && !cancel(&w.claim, s.Endpoint) {
+		w.unclaim = append(w.unclaim, s.Endpoint)
+	}
+}
+
+// cancel removes e from a list of this round, where the opposite is wanted now.
+func cancel(list *[]packet.Endpoint, e packet.Endpoint) bool {
+	i := slices.Index(*list, e)
+	if i >= 0 {
+		*list = slices.Delete(*list, i, i+1)
+	}
+	return i >= 0
+}
+
+// connect opens, or opens again, the session's connection to its target.
+func (w *worker) connect(i uint32, s *session.Session) {
+	again := w.extra[i].mapped || s.Endpoint != packet.Endpoint{}
+	w.unmap(i, s)
+	e, ok := w.free.Choose(s.ClientEnd, s.Target.Addr, again, func(e packet.Endpoint) bool { return w.endSession(e) != 0 })
+	if !ok {
+		w.core.Abort(s, session.NoEndpoint, w.now)
+		return
+	}
+	s.Endpoint = e
+	s.MTU = w.set.matcher.transfers[s.Transfer].mtuFor()
+	w.ends.Insert(e.Hash(w.set.seed), i)
+	w.extra[i].mapped = true
+	if w.flows != nil && !cancel(&w.unclaim, e) {
+		w.claim = append(w.claim, e)
+	}
+	w.core.Connect(s, w.now)
+}
+
+// settle lets the sessions that were touched send, and follows what became of
+// them.
+func (w *worker) settle() {
+	for k := 0; k < len(w.dirty); k++ {
+		i := w.dirty[k]
+		s := w.slab.At(i)
+		w.core.Output(s, w.now)
+		if s.State() == session.Opening {
+			w.connect(i, s)
+		}
+		s.Dirty = false
+		if !s.Connected() {
+			w.unmap(i, s)
+		}
+		w.count(i, s.State())
+		if s.State() == session.Closed {
+			w.remove(i, s)
+			continue
+		}
+		d := s.Deadline(w.core)
+		// Rounded up, so that it is due when it fires.
+		w.wheel.Arm(i, int64((d+session.Millisecond-1)/session.Millisecond))
+	}
+	w.dirty = w.dirty[:0]
+}
+
+// count keeps the number of sessions in each state.
+func (w *worker) count(i uint32, state session.State) {
+	x := &w.extra[i]
+	if x.counted {
+		w.counter.Sessions[x.state]--
+	}
+	x.state, x.counted = state, true
+	w.counter.Sessions[state]++
+}
+
+func (w *worker) remove(i uint32, s *session.Session) {
+	w.unkey(i, s)
+	w.wheel.Disarm(i)
+	w.counter.Sessions[w.extra[i].state]--
+	w.extra[i] = extra{}
+	w.slab.Free(i)
+}
+
+// each calls f for every session, which is touched.
+func (w *worker) each(f func(s *session.Session)) {
+	for i := uint32(1); int(i) < len(w.extra); i++ {
+		if x := w.extra[i]; x.counted || x.keyed {
+			s := w.slab.At(i)
+			f(s)
+			w.touch(i, s)
+		}
+	}
+}
+
+// drain stops new sessions and closes the idle ones.
+func (w *worker) drain() {
+	w.stopping = true
+	w.each(func(s *session.Session) { w.core.Drain(s, w.now) })
+}
+
+// abort resets what is left.
+func (w *worker) abort() {
+	w.each(func(s *session.Session) { w.core.Abort(s, session.Shutdown, w.now) })
+}
+
+// liveFlows appends the endpoints in use to es.
+func (w *worker) liveFlows(es []packet.Endpoint) []packet.Endpoint {
+	for i := uint32(1); int(i) < len(w.extra); i++ {
+		if w.extra[i].mapped {
+			es = append(es, w.slab.At(i).Endpoint)
+		}
+	}
+	return es
+}

@@ -1,0 +1,81 @@
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+)
+
+// summaryEvery is how often a line of totals is logged.
+const summaryEvery = 10 * time.Second
+
+// summarize logs totals until ctx is done.
+func (p *Pipeline) summarize(ctx context.Context) {
+	t := time.NewTicker(summaryEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			p.logSummary("running")
+		}
+	}
+}
+
+func (p *Pipeline) logSummary(msg string) {
+	c := p.Totals()
+	s := &c.Session
+	var kernelDrops, sendErrors uint64
+	for _, x := range p.captures {
+		for _, r := range x.rings {
+			st, _ := r.Stats()
+			kernelDrops += st.Drops
+		}
+	}
+	for _, w := range p.workers {
+		for _, e := range w.tx.Stats().Errors {
+			sendErrors += e.Count
+		}
+	}
+	up := 0
+	for _, l := range p.links {
+		if l.Stats().Up > 0 {
+			up++
+		}
+	}
+	var live uint64
+	for st, n := range c.Sessions {
+		if session.State(st) != session.Watching {
+			live += n
+		}
+	}
+	attrs := []any{
+		"captured", c.Captured, "accepted", c.Accepted, "kernel_drops", kernelDrops,
+		"sessions", live, "opened", s.Opened, "established", s.Established,
+		"turns_copied", s.TurnsCopied, "turns_unanswered", s.TurnsUnanswered, "turns_lost", s.TurnsLost,
+		"payload_accepted", s.Accepted, "payload_delivered", s.Delivered, "payload_buffered", s.Buffered,
+		"replies", c.Replies, "send_errors", sendErrors, "links_up", up,
+	}
+	var drops []any
+	for d, n := range c.Dropped {
+		if n > 0 {
+			drops = append(drops, PacketDrop(d).String(), n)
+		}
+	}
+	if len(drops) > 0 {
+		attrs = append(attrs, slog.Group("dropped_packets", drops...))
+	}
+	drops = nil
+	for r, n := range s.Dropped {
+		if n > 0 {
+			drops = append(drops, session.Reason(r).String(), n)
+		}
+	}
+	if len(drops) > 0 {
+		attrs = append(attrs, slog.Group("dropped_payload", drops...))
+	}
+	p.log.Info(msg, attrs...)
+}

@@ -1,0 +1,104 @@
+package pipeline
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/tcpcopy-go/tcpcopy/conf"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/ring"
+	"github.com/tcpcopy-go/tcpcopy/ring/filter"
+)
+
+// A transfer is one entry of -x, ready for the data path.
+type transfer struct {
+	online packet.Endpoint // Addr is zero where any address matches
+	any    bool
+	target packet.Endpoint
+	hop    *ring.Hop
+	mtu    int // configured; 0: the hop's
+}
+
+// mtuFor is the MTU towards the target. A hop that is not known yet counts as
+// Ethernet.
+func (t *transfer) mtuFor() uint16 {
+	switch m := t.hop.MTU(); {
+	case t.mtu > 0:
+		return uint16(t.mtu)
+	case m > 0:
+		return uint16(min(m, 65535))
+	}
+	return 1500
+}
+
+// matcher decides which packets belong to clients. It repeats in user space
+// what the filter in the kernel does, because that filter may be the user's.
+type matcher struct {
+	transfers   []transfer
+	own         []netip.Prefix // addresses that sessions show to targets
+	promiscuous bool
+}
+
+// match returns the index of the first transfer that g belongs to, or -1. What
+// tcpcopy sent itself, and what a target sends on, never matches, so that a
+// copy cannot be copied.
+func (m *matcher) match(g *packet.Segment) int {
+	found := -1
+	for i := range m.transfers {
+		t := &m.transfers[i]
+		if g.Dst == t.target || g.Src.Addr == t.target.Addr {
+			return -1
+		}
+		if found < 0 && g.Dst.Port == t.online.Port && (t.any || g.Dst.Addr == t.online.Addr) {
+			found = i
+		}
+	}
+	if found >= 0 && len(m.own) > 0 {
+		a := g.Src.Addr.Netip()
+		for _, p := range m.own {
+			if p.Contains(a) {
+				return -1
+			}
+		}
+	}
+	return found
+}
+
+// kernelFilter is the filter that captures what cfg asks for: what the
+// transfers say, within the user's filter, and never what tcpcopy sends.
+func kernelFilter(cfg *conf.Tcpcopy) (*filter.Filter, error) {
+	derived, err := filter.Compile(expression(cfg))
+	if err != nil || cfg.Filter == "" {
+		return derived, err
+	}
+	f, err := filter.Compile(cfg.Filter)
+	if err != nil {
+		return nil, err
+	}
+	return filter.And(derived, f), nil
+}
+
+// expression is the filter that cfg's transfers stand for (pcap-filter(7)).
+func expression(cfg *conf.Tcpcopy) string {
+	var take, leave []string
+	seen := map[netip.AddrPort]bool{}
+	for _, t := range cfg.Transfers {
+		e := fmt.Sprintf("(tcp dst port %d)", t.Online.Port())
+		if t.Online.Addr().IsValid() && !t.Online.Addr().IsUnspecified() {
+			e = fmt.Sprintf("(tcp dst port %d and dst host %s)", t.Online.Port(), t.Online.Addr())
+		}
+		take = append(take, e)
+		if !seen[t.Target] {
+			seen[t.Target] = true
+			leave = append(leave, fmt.Sprintf("(dst host %s and tcp dst port %d)", t.Target.Addr(), t.Target.Port()),
+				fmt.Sprintf("(src host %s)", t.Target.Addr()))
+		}
+	}
+	if cfg.Clients != nil {
+		for _, p := range cfg.Clients.Prefixes() {
+			leave = append(leave, fmt.Sprintf("(src net %s)", p))
+		}
+	}
+	return "tcp and (" + strings.Join(take, " or ") + ") and not (" + strings.Join(leave, " or ") + ")"
+}

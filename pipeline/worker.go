@@ -1,0 +1,244 @@
+package pipeline
+
+import (
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+	"github.com/tcpcopy-go/tcpcopy/ring"
+)
+
+// A worker owns the sessions of one shard and runs their packets to
+// completion, on a thread of its own. Its life is the loop of run: take what
+// the rings, the other workers and the links brought, fire timers, let the
+// sessions that were touched send, transmit the batch, sleep if nothing is
+// left. Nothing else touches its fields, but for the queues' other ends,
+// poller.Wake and published.
+type worker struct {
+	index   int
+	log     *slog.Logger
+	set     *settings
+	start   time.Time
+	now     session.Time
+	counter Counters
+	published
+	publishedAt session.Time
+
+	rings  []*ring.Ring
+	poller *ring.Poller
+	tx     *ring.Tx
+
+	core     *session.Core
+	slab     flow.Slab[session.Session]
+	extra    []extra // by session index
+	clients  flow.Table
+	ends     flow.Table
+	free     *flow.Endpoints
+	wheel    flow.Wheel
+	dirty    []uint32
+	claim    []packet.Endpoint // of this round, for links that claim flows
+	unclaim  []packet.Endpoint
+	header   packet.Header
+	id       uint16
+	stopping bool
+
+	memory      int64 // bound of buffered payload
+	maxSessions int
+
+	handover []*queue.SPSC[parcel] // from worker i
+	peers    []*worker
+	woken    []bool // peers that got something in this round
+
+	replies []*queue.SPSC[packet.Reply] // one from each link connection
+	flows   flowClaimer
+
+	control  chan func()
+	controls atomic.Int32 // waiting in control
+	ended    chan struct{}
+}
+
+// extra is what the worker knows of a session beside the session itself.
+type extra struct {
+	state   session.State // as counted
+	keyed   bool          // in clients
+	mapped  bool          // its endpoint is in ends
+	counted bool
+}
+
+// parcel is a segment on its way to the worker that owns it. Its options and
+// payload are in buf.
+type parcel struct {
+	segment  packet.Segment
+	transfer int
+	buf      *bytebufferpool.ByteBuffer
+}
+
+// flowClaimer tells the intercepts which endpoints are in use, where they are
+// not all in a few prefixes.
+type flowClaimer interface {
+	AddFlows([]packet.Endpoint)
+	DelFlows([]packet.Endpoint)
+}
+
+const (
+	// round is how many frames are taken before the batch is sent.
+	round = 256
+	// publishEvery is how often counters are published under load.
+	publishEvery = 100 * session.Millisecond
+)
+
+// clock is the workers' common time: wall time at the start, monotonic since,
+// so that timestamps that a target remembers from before a restart are older.
+func (w *worker) clock() session.Time {
+	return session.Time(w.start.UnixMicro()) + session.Time(time.Since(w.start)/time.Microsecond)
+}
+
+// run works until done is closed and the sessions are gone, or given up.
+func (w *worker) run(done <-chan struct{}) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(w.ended)
+	w.now = w.clock()
+	w.wheel.Start(w.ms())
+	for {
+		select {
+		case <-done:
+			w.publish()
+			return
+		default:
+		}
+		busy := w.pass()
+		if !busy {
+			w.publish()
+			w.sleep()
+		} else if w.now-w.publishedAt >= publishEvery {
+			w.publish()
+		}
+	}
+}
+
+// pass does one round and reports whether there may be more to do at once.
+func (w *worker) pass() bool {
+	w.now = w.clock()
+	n := w.takeFrames()
+	n += w.takeParcels()
+	n += w.takeReplies()
+	if w.controls.Load() > 0 {
+		n++
+		w.takeControls()
+	}
+	w.wheel.Advance(w.ms(), w.fire)
+	w.settle()
+	w.claimFlows()
+	w.tx.Flush()
+	w.core.Reap()
+	w.wakePeers()
+	return n > 0
+}
+
+// ms is the wheel's time.
+func (w *worker) ms() int64 { return int64(w.now / session.Millisecond) }
+
+// sleep waits for rings, queues or the next timer.
+func (w *worker) sleep() {
+	timeout := time.Duration(-1)
+	if next := w.wheel.Next(); next >= 0 {
+		timeout = time.Duration(session.Time(next)*session.Millisecond-w.clock()) * time.Microsecond
+		if timeout <= 0 {
+			return
+		}
+	}
+	if err := w.poller.Wait(timeout, w.waiting); err != nil {
+		w.log.Error("capture ring lost", "worker", w.index, "err", err)
+	}
+}
+
+// waiting reports whether a queue holds something.
+func (w *worker) waiting() bool {
+	if w.controls.Load() > 0 {
+		return true
+	}
+	for _, q := range w.replies {
+		if q.Len() > 0 {
+			return true
+		}
+	}
+	for _, q := range w.handover {
+		if q != nil && q.Len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// do runs f in the worker, and returns when it has, or the worker has ended.
+func (w *worker) do(f func()) {
+	ran := make(chan struct{})
+	w.controls.Add(1)
+	select {
+	case w.control <- func() { f(); close(ran) }:
+	case <-w.ended:
+		return
+	}
+	w.poller.Wake()
+	select {
+	case <-ran:
+	case <-w.ended:
+	}
+}
+
+func (w *worker) takeControls() {
+	for {
+		select {
+		case f := <-w.control:
+			w.controls.Add(-1)
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// claimFlows tells the links which endpoints came into use, before the SYNs
+// go out, and which went out of it.
+func (w *worker) claimFlows() {
+	if len(w.claim) > 0 {
+		w.flows.AddFlows(w.claim)
+		w.claim = w.claim[:0]
+	}
+	if len(w.unclaim) > 0 {
+		w.flows.DelFlows(w.unclaim)
+		w.unclaim = w.unclaim[:0]
+	}
+}
+
+func (w *worker) publish() {
+	w.publishedAt = w.now
+	w.counter.Session = w.core.Stats
+	w.counter.Held = uint64(w.core.Held())
+	w.put(&w.counter)
+}
+
+// Send implements session.Sink: it writes the headers of a segment and adds it
+// to the batch.
+func (w *worker) Send(s *session.Session, o *session.Out) {
+	head := w.tx.Begin()
+	n := 0
+	for _, b := range o.Payload {
+		n += w.tx.Payload(b)
+	}
+	w.id++
+	w.header = packet.Header{
+		Src: s.Endpoint, Dst: s.Target,
+		Seq: o.Seq, Ack: o.Ack, Flags: o.Flags, Window: o.Window,
+		ID: w.id, Options: o.Options,
+	}
+	w.tx.Commit(packet.Build(head, &w.header, n), o.MSS, w.set.matcher.transfers[s.Transfer].hop)
+}
