@@ -38,15 +38,15 @@ const maxText = 64 << 10
 // text may also be the decimal output of tcpdump -ddd, its numbers separated
 // by white space or commas: a program for Ethernet frames.
 func Compile(text string) (*Filter, error) {
-	if len(text) > maxText {
-		return nil, fmt.Errorf("filter: %d bytes long, the limit is %d: write nets for hosts", len(text), maxText)
-	}
 	if isNumeric(text) {
 		p, err := parseProgram(text)
 		if err != nil {
 			return nil, err
 		}
 		return newFilter(fmt.Sprintf("numeric program of %d instructions", len(p.code)), p, true), nil
+	}
+	if len(text) > maxText {
+		return nil, fmt.Errorf("filter: %d bytes long, the limit is %d: write nets for hosts", len(text), maxText)
 	}
 	e, err := parse(text)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 )
 
 // program is a numeric filter: it ends in ret #k, and its loads count from
@@ -32,6 +33,9 @@ func parseProgram(text string) (*program, error) {
 	count := int(nums[0])
 	if count == 0 || len(nums) != 1+4*count {
 		return nil, fmt.Errorf("filter: %d numbers behind the first, which promises %d instructions of 4: give the whole output of tcpdump -ddd", len(nums)-1, count)
+	}
+	if count > unix.BPF_MAXINSNS {
+		return nil, fmt.Errorf("filter: %d instructions, the kernel takes %d: write nets for hosts", count, unix.BPF_MAXINSNS)
 	}
 	p := &program{}
 	for i := range count {

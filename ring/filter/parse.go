@@ -132,9 +132,7 @@ func (p *parser) term() expr {
 		outer := p.quals
 		e := p.expr()
 		p.expect(")")
-		if p.quals != outer {
-			p.quals = nil // as in tcpdump, qualifiers do not leave their parentheses
-		}
+		p.quals = outer // as in tcpdump, those inside do not leave their parentheses
 		return e
 	case t.is("less", "greater"):
 		p.next()
