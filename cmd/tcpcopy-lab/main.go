@@ -67,6 +67,9 @@ func run(ctx context.Context, args []string) int {
 		return 0
 	case errors.Is(err, errUsage):
 		return 2
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "tcpcopy-lab: interrupted, nothing is left behind")
+		return 130
 	}
 	fmt.Fprintln(os.Stderr, "tcpcopy-lab:", err)
 	return 1

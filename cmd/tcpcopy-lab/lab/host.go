@@ -109,20 +109,27 @@ func (h *Host) Sysctl(settings ...string) error {
 
 // Listening reports whether a TCP socket of the host listens on port. It asks
 // the kernel, so that no probe shows up in a server's log.
-func (h *Host) Listening(port int) bool {
+func (h *Host) Listening(port int) bool { return h.sockets(port, "0A") > 0 }
+
+// Established counts the host's open connections to its own port.
+func (h *Host) Established(port int) int { return h.sockets(port, "01") }
+
+// sockets counts those in a state of include/net/tcp_states.h, hexadecimal.
+func (h *Host) sockets(port int, state string) (n int) {
 	suffix := fmt.Sprintf(":%04X", port)
-	found := false
 	h.Do(func() error {
 		for _, file := range []string{"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"} {
 			text, _ := os.ReadFile(file)
 			for line := range strings.Lines(string(text)) {
 				f := strings.Fields(line)
-				found = found || len(f) > 3 && f[3] == "0A" && strings.HasSuffix(f[1], suffix)
+				if len(f) > 3 && f[3] == state && strings.HasSuffix(f[1], suffix) {
+					n++
+				}
 			}
 		}
 		return nil
 	})
-	return found
+	return n
 }
 
 func (h *Host) close() {

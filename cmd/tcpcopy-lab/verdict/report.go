@@ -25,16 +25,21 @@ type Report struct {
 	Tcpcopy Account `json:"tcpcopy"`
 }
 
-// Count is how many requests a server logged.
+// Count is how much a server logged.
 type Count struct {
-	Server   string `json:"server"`
-	Requests int    `json:"requests"`
+	Server      string `json:"server"`
+	Requests    int    `json:"requests"`
+	Connections int    `json:"connections"`
 }
 
 // Counts are those of servers.
 func Counts(servers []Server) (c []Count) {
 	for _, s := range servers {
-		c = append(c, Count{s.Name, len(s.Log)})
+		conns := map[uint64]bool{}
+		for _, e := range s.Log {
+			conns[e.Conn] = true
+		}
+		c = append(c, Count{s.Name, len(s.Log), len(conns)})
 	}
 	return c
 }

@@ -67,7 +67,7 @@ func join(c *net.TCPConn, server string) {
 }
 
 const haproxyConf = `global
-	maxconn 20000
+	maxconn 8000
 defaults
 	mode tcp
 	timeout connect 5s

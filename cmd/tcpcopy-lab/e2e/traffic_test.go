@@ -1,0 +1,47 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
+)
+
+const megabyte = 1_000_000
+
+// Each kind of traffic, over wires with segmentation offloads and without.
+func TestEveryRequestIsCopiedExactlyOnceAndInOrder(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		stage stage.Small
+		load  load.Config
+	}{
+		{"short, server closes", stage.Small{}, load.Config{Conns: 1000, Rate: 1000, Duration: 5 * time.Second, Close: "server"}},
+		{"short, client closes", stage.Small{}, load.Config{Conns: 1000, Rate: 1000, Duration: 5 * time.Second, Close: "client"}},
+		{"keep-alive", stage.Small{}, load.Config{Conns: 50, Rate: 2000, Duration: 5 * time.Second}},
+		{"keep-alive, IPv6", stage.Small{V6: true}, load.Config{Conns: 50, Rate: 2000, Duration: 5 * time.Second}},
+		{"1000 connections, 10000 a second", stage.Small{}, load.Config{Conns: 1000, Rate: 10000, Duration: 10 * time.Second}},
+		{"pipelined", stage.Small{}, load.Config{Conns: 20, Rate: 4000, Depth: 8, Duration: 4 * time.Second}},
+		{"post", stage.Small{Origin: stage.Origin{Embedded: true}}, load.Config{Conns: 10, Rate: 40, Duration: 4 * time.Second, Post: megabyte}},
+		{"download", stage.Small{Origin: stage.Origin{Downloads: []int{10 * megabyte}}}, load.Config{Conns: 5, Rate: 10, Duration: 4 * time.Second, Get: 10 * megabyte}},
+	} {
+		for _, offload := range []bool{true, false} {
+			name := c.name + ", offloads on"
+			if !offload {
+				name = c.name + ", offloads off"
+			}
+			t.Run(name, func(t *testing.T) {
+				c.stage.Options = lab.Options{Offload: offload}
+				p := small(t, c.stage)
+				p.copy()
+				report := p.wait(p.load(c.load))
+				p.exact(p.judge(verdict.Rules{}))
+				p.Logf("production: %.0f requests/s, latency p50 %d us, p99 %d us", report.Rate(), report.P50, report.P99)
+				p.end()
+			})
+		}
+	}
+}
