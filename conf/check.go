@@ -90,8 +90,7 @@ func (c *rawTcpcopy) finishClients(p *parser) error {
 		exclude(i.Addr(), "an intercept's own")
 	}
 	for _, t := range c.Transfers {
-		a := t.Target.Addr()
-		if a.Is4() && len(pool.Addrs4()) == 0 || a.Is6() && len(pool.Addrs6()) == 0 {
+		if a := t.Target.Addr(); !pool.has(a.Is4()) {
 			return p.errorf("session.clients", "%v has no %s address left for the clients of target %v; add some", pool, family(a), t.Target)
 		}
 	}

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -85,7 +86,7 @@ func checkPrefix(p netip.Prefix) (netip.Prefix, error) {
 	}
 	for _, bad := range notForClients {
 		if bad.Overlaps(used(p)) {
-			return p, fmt.Errorf("%v holds addresses of %v, which no client can have; choose another", p, bad)
+			return p, fmt.Errorf("%s holds addresses of %v, which no client can have; choose another", item(p), bad)
 		}
 	}
 	return p, nil
@@ -144,25 +145,33 @@ func host(q netip.Prefix, a netip.Addr) bool {
 }
 
 // Addrs4 returns the IPv4 addresses of the pool.
-func (p *Pool) Addrs4() []netip.Addr { return p.addrs(true) }
+func (p *Pool) Addrs4() []netip.Addr { return slices.Collect(p.all(true)) }
 
 // Addrs6 returns the IPv6 addresses of the pool.
-func (p *Pool) Addrs6() []netip.Addr { return p.addrs(false) }
+func (p *Pool) Addrs6() []netip.Addr { return slices.Collect(p.all(false)) }
 
-func (p *Pool) addrs(is4 bool) []netip.Addr {
-	var out []netip.Addr
-	for _, q := range p.prefixes {
-		if q.Addr().Is4() != is4 {
-			continue
-		}
-		u := used(q)
-		for a := u.Addr(); u.Contains(a); a = a.Next() {
-			if host(q, a) && !slices.Contains(p.excluded, a) {
-				out = append(out, a)
+func (p *Pool) all(is4 bool) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, q := range p.prefixes {
+			if q.Addr().Is4() != is4 {
+				continue
+			}
+			u := used(q)
+			for a := u.Addr(); u.Contains(a); a = a.Next() {
+				if host(q, a) && !slices.Contains(p.excluded, a) && !yield(a) {
+					return
+				}
 			}
 		}
 	}
-	return out
+}
+
+// has reports whether there is an address of the family.
+func (p *Pool) has(is4 bool) bool {
+	for range p.all(is4) {
+		return true
+	}
+	return false
 }
 
 // Prefixes returns what the pool claims on the link: the used part of each
@@ -179,12 +188,16 @@ func (p *Pool) Prefixes() []netip.Prefix {
 func (p *Pool) items() []string {
 	out := make([]string, len(p.prefixes))
 	for i, q := range p.prefixes {
-		out[i] = q.String()
-		if q.IsSingleIP() {
-			out[i] = q.Addr().String()
-		}
+		out[i] = item(q)
 	}
 	return out
+}
+
+func item(q netip.Prefix) string {
+	if q.IsSingleIP() {
+		return q.Addr().String()
+	}
+	return q.String()
 }
 
 func (p *Pool) String() string { return strings.Join(p.items(), ",") }

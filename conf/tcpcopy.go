@@ -78,7 +78,7 @@ func (c *rawTcpcopy) settings() []*setting {
 		{key: "session.no_wait", flag: "no-wait", short: "W", usage: "do not hold a request for the response to the one before", value: boolean{&c.NoWait}},
 		{key: "session.rtt", flag: "rtt", short: "R", usage: "fixed round trip `TIME`; a bare number is in ms (default measured)", value: span(&c.RTT, "ms", 0, time.Minute)},
 		{key: "session.no_response_timeout", flag: "no-response-timeout", short: "t", usage: "give a session up after this `TIME` without the target's answer; a bare number is in s", value: span(&c.NoResponseTimeout, "s", time.Second, maxSpan)},
-		{key: "session.keepalive_timeout", flag: "keepalive-timeout", short: "k", usage: "give a quiet session up after this `TIME`; a bare number is in s (default 2m more than -t)", value: span(&c.KeepaliveTimeout, "s", 0, maxSpan)},
+		{key: "session.keepalive_timeout", flag: "keepalive-timeout", short: "k", usage: "give a quiet session up after this `TIME`; a bare number is in s (default 2m more than -t)", value: span(&c.KeepaliveTimeout, "s", 0, maxSpan+keepaliveOverResponse)},
 		{key: "session.memory", flag: "memory", short: "m", usage: "`SIZE` that sessions may take; over it the newest are shed; a bare number is in MiB", value: size(&c.Memory, 16<<20, 1<<40)},
 		{key: "session.max_sessions", flag: "max-sessions", usage: "`NUMBER` of sessions at a time (default one for each 2KiB of -m)", value: whole{&c.MaxSessions, 0, 1 << 29}},
 		{key: "session.copies", flag: "copies", short: "n", usage: "`NUMBER` of sessions made of one client", value: whole{&c.Copies, 1, 1023}},

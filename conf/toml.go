@@ -254,15 +254,31 @@ func (p *parser) dump(w io.Writer) error {
 }
 
 // nearestKey is the key that name was probably meant to be: one of the same
-// name in another table, or one with a few letters' difference.
+// name in another table, or the name of a key of its table, or of a table, with
+// a few letters' difference.
 func nearestKey(name string, keys []string) string {
-	last := name[strings.LastIndexByte(name, '.')+1:]
+	table, last, ok := strings.Cut(name, ".")
+	if !ok {
+		table, last = "", name
+	}
+	var names, tables []string
 	for _, k := range keys {
-		if strings.HasSuffix(k, "."+last) {
+		t, n, _ := strings.Cut(k, ".")
+		if n == last {
 			return k
 		}
+		if t == table {
+			names = append(names, n)
+		}
+		tables = append(tables, t)
 	}
-	return nearest(name, keys)
+	if near := nearest(last, names); near != "" {
+		return table + "." + near
+	}
+	if near := nearest(last, tables); near != "" && !ok {
+		return near
+	}
+	return ""
 }
 
 // nearest returns the word that differs from s in the fewest letters, "" if
