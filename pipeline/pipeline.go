@@ -39,6 +39,11 @@ const (
 	handoverLen = 1024
 	// repliesLen is the queue between a link connection and a worker.
 	repliesLen = 1 << 14
+	// blockSize is the least that holds a super-packet of 64 KB whole. The
+	// kernel hands a block over each millisecond however little is in it, so
+	// a ring of n blocks lasts n milliseconds while its worker does not run:
+	// many small blocks lose less than few large ones.
+	blockSize = 128 << 10
 	// wholePacket cuts nothing (MAXIMUM_SNAPLEN of libpcap).
 	wholePacket = 256 << 10
 )
@@ -201,7 +206,8 @@ func (p *Pipeline) openRings(n int) error {
 	for _, name := range names {
 		c := ring.Config{
 			Interface:   name,
-			Blocks:      int(max(p.cfg.RingBytes/ring.DefaultBlockSize, 4)),
+			BlockSize:   blockSize,
+			Blocks:      int(max(p.cfg.RingBytes/blockSize, 8)),
 			Filter:      program,
 			Promiscuous: p.cfg.Promiscuous,
 		}
