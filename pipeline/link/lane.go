@@ -113,6 +113,7 @@ func (l *lane) serve(ctx context.Context, opened func()) error {
 	l.mu.Lock()
 	l.open, l.ops, l.list, l.owed = true, l.ops[:0], l.client.cfg.LiveFlows != nil, false
 	l.mu.Unlock()
+	l.signal() // for the list
 	l.rtt.Store(0)
 	l.up.Store(true)
 	opened()
