@@ -1,0 +1,58 @@
+# Two targets are for everybody: `make demo` shows tcpcopy at work, `make test`
+# runs all tests. Both need root, Go and a package manager, and install what
+# they lack.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance.version=$(VERSION)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# The end-to-end tests load both cores: they run alone, behind the others.
+E2E := ./cmd/tcpcopy-lab/e2e
+
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+.PHONY: all build test unit race e2e lint demo bench fuzz clean
+
+all: build
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tcpcopy ./cmd/intercept ./cmd/tcpcopy-lab
+
+demo: build
+	@.ci/install nginx haproxy || echo "demo: going on with the lab's own servers"
+	bin/tcpcopy-lab demo
+
+test: lint unit race e2e
+
+unit:
+	.ci/install tcpdump ethtool nft
+	CGO_ENABLED=0 go test $$(go list ./... | grep -v /tcpcopy-lab/e2e)
+
+# The packages where goroutines meet.
+race:
+	.ci/install gcc
+	CGO_ENABLED=1 go test -race -short ./pipeline ./pipeline/link ./pipeline/queue ./pipeline/reply ./ring ./cmd/internal/...
+
+e2e: build
+	.ci/install nginx haproxy ethtool nft
+	CGO_ENABLED=0 go test -count=1 -timeout 15m -v $(E2E)
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	CGO_ENABLED=0 go vet ./...
+	CGO_ENABLED=0 go run $(STATICCHECK) ./...
+
+bench:
+	.ci/install ethtool
+	CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem ./pipeline/... ./ring/...
+
+# Ten seconds of each fuzz target; their seeds run with every test.
+fuzz:
+	@for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$f$$" -fuzztime 10s $$p || exit 1; \
+	  done; \
+	done
+
+clean:
+	rm -rf bin
