@@ -152,6 +152,9 @@ func (p *play) judge(rules verdict.Rules) *verdict.Report {
 		}
 	}
 	p.must(p.Account(r))
+	if r.Tcpcopy.Unaccounted() != 0 {
+		p.Errorf("tcpcopy's sums do not agree: %+v", r.Tcpcopy)
+	}
 	return r
 }
 

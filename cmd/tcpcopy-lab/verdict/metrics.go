@@ -74,13 +74,18 @@ func (m Metrics) Sum(name string) (sum float64) {
 	return sum
 }
 
-// By adds the samples of a name by the value of a label.
-func (m Metrics) By(name, label string) map[string]float64 {
+// By adds the samples of a name by the values of labels, joined by a space.
+func (m Metrics) By(name string, labels ...string) map[string]float64 {
 	sums := map[string]float64{}
 	for _, s := range m {
-		if s.Name == name {
-			sums[s.Labels[label]] += s.Value
+		if s.Name != name {
+			continue
 		}
+		values := make([]string, len(labels))
+		for i, l := range labels {
+			values[i] = s.Labels[l]
+		}
+		sums[strings.Join(values, " ")] += s.Value
 	}
 	return sums
 }

@@ -44,21 +44,26 @@ func Counts(servers []Server) (c []Count) {
 	return c
 }
 
-// Account is what the tcpcopys counted, together.
+// Account is what the tcpcopys counted, together. Bytes are payload; what
+// sessions accepted is delivered, buffered, or dropped by them.
 type Account struct {
-	Accepted  float64            `json:"accepted_bytes"` // payload of matched packets
+	Accepted  float64            `json:"accepted_bytes"`
 	Delivered float64            `json:"delivered_bytes"`
 	Buffered  float64            `json:"buffered_bytes"`
-	Packets   map[string]float64 `json:"dropped_packets,omitempty"` // by stage and reason
+	Packets   map[string]float64 `json:"dropped_packets,omitempty"` // by "stage reason"
 	Bytes     map[string]float64 `json:"dropped_bytes,omitempty"`
 }
 
-// Dropped is the sum of Bytes.
-func (a *Account) Dropped() (sum float64) {
-	for _, n := range a.Bytes {
-		sum += n
+// Unaccounted is what the counters do not explain: 0 while no packet is in
+// flight.
+func (a *Account) Unaccounted() float64 {
+	rest := a.Accepted - a.Delivered - a.Buffered
+	for reason, n := range a.Bytes {
+		if strings.HasPrefix(reason, "session ") {
+			rest -= n
+		}
 	}
-	return sum
+	return rest
 }
 
 // Account adds the counters of one tcpcopy.
@@ -66,12 +71,12 @@ func (r *Report) Account(m Metrics) {
 	a := &r.Tcpcopy
 	a.Accepted += m.Sum("tcpcopy_accepted_payload_bytes_total")
 	a.Delivered += m.Sum("tcpcopy_delivered_payload_bytes_total")
-	a.Buffered += m.Sum("tcpcopy_buffered_bytes")
+	a.Buffered += m.Sum("tcpcopy_buffered_payload_bytes")
 	if a.Packets == nil {
 		a.Packets, a.Bytes = map[string]float64{}, map[string]float64{}
 	}
 	add := func(to map[string]float64, name string) {
-		for reason, n := range m.By(name, "reason") {
+		for reason, n := range m.By(name, "stage", "reason") {
 			if n > 0 {
 				to[reason] += n
 			}
@@ -176,5 +181,5 @@ func (a *Account) rows(row func(...any)) {
 	for _, reason := range reasons {
 		row("dropped, "+reason, int(a.Packets[reason]), int(a.Bytes[reason]))
 	}
-	row("accepted - delivered - buffered - dropped", "", int(a.Accepted-a.Delivered-a.Buffered-a.Dropped()))
+	row("not accounted for", "", int(a.Unaccounted()))
 }
