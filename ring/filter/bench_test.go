@@ -16,3 +16,18 @@ func BenchmarkCompile(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkMatch(b *testing.B) {
+	ip := segment("10.1.4.7", "10.1.2.3", 4000, 80)
+	for name, text := range map[string]string{"port": "tcp port 80", "production": production, "numeric": tcpdump(b, production)} {
+		f := compile(b, text)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !f.Match(ip) {
+					b.Fatal("not accepted")
+				}
+			}
+		})
+	}
+}

@@ -94,8 +94,8 @@ func TestLongExpressionsMeanWhatTheyMeanToTcpdump(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"tcp and (" + hosts(400) + ")", hosts(90) + " and port 80", "not (" + hosts(400) + ")",
-		"(" + hosts(200) + ") and port 80 or not (" + hosts(100) + ")",
+		"tcp and (" + hosts(300) + ")", "not (" + hosts(150) + ")",
+		"(" + hosts(90) + ") and port 80 or not (" + hosts(60) + ")",
 	} {
 		f, err := Compile(text)
 		if err != nil {

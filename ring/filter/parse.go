@@ -145,7 +145,7 @@ func (p *parser) term() expr {
 	case protocols[t.text] != nil && t.kind == word, t.is("src", "dst", "host", "net", "port", "portrange", "proto"):
 		return p.head()
 	}
-	if p.quals != nil {
+	if p.inherits(t) {
 		return p.value()
 	}
 	switch t.kind {
@@ -156,6 +156,25 @@ func (p *parser) term() expr {
 	}
 	return p.fail(t, "not supported; there are %s, src and dst, host, net, port, portrange, proto, vlan, less, greater, "+
 		"comparisons such as tcp[13] & 2 != 0, and, or, not and parentheses", protocolWords)
+}
+
+// inherits reports whether t, without qualifiers of its own, is a value for
+// the ones before it.
+func (p *parser) inherits(t token) bool {
+	switch {
+	case p.quals == nil:
+		return false
+	case t.kind != word:
+		return t.kind != end && t.kind != symbol
+	case p.quals.typ == "proto":
+		return protoNumbers[t.text] != 0
+	case p.quals.typ == "portrange":
+		_, _, _, isRange := serviceRange(t.text)
+		_, _, isPort := service(t.text)
+		return isRange || isPort
+	}
+	_, _, isPort := service(t.text)
+	return p.quals.typ == "port" && isPort
 }
 
 // head reads qualifiers and the value or values they apply to, or a protocol
