@@ -33,7 +33,9 @@ func (c *Core) Superseded(s *Session, now Time) {
 // Client takes a captured segment of the session's client.
 func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 	s.clientAt = now
-	if s.state == Closed {
+	if s.state == Closed { // not yet removed
+		c.Stats.Accepted += uint64(g.Len)
+		c.Stats.Dropped[Midstream] += uint64(g.Len)
 		return
 	}
 	if g.Flags&packet.SYN != 0 {
@@ -61,6 +63,9 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 	case s.state == Closed || s.state == Watching:
 	case g.Flags&packet.RST != 0:
 		c.dropAhead(s, CaptureHole)
+		if s.hasBase {
+			ack = s.ackSeen // most RSTs acknowledge nothing
+		}
 		c.queueEnd(s, pieceRST, s.inNext, ack)
 	case g.Flags&packet.FIN != 0:
 		c.insertFIN(s, g.Seq+uint32(g.Len), ack)
@@ -99,7 +104,9 @@ func (c *Core) start(s *Session, iss uint32) {
 }
 
 // watch waits for the first turn boundary of a connection that began before
-// its capture: payload whose acknowledgment is above one seen before.
+// its capture: payload that follows what was seen without a gap, and whose
+// acknowledgment is above that of all payload seen. Behind a gap, or where the
+// network reordered it, payload may be the middle of a message.
 func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 	if g.Flags&(packet.RST|packet.FIN) != 0 || g.Flags&packet.ACK == 0 {
 		c.Stats.Accepted += uint64(g.Len)
@@ -107,7 +114,8 @@ func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 		c.end(s, Midstream)
 		return
 	}
-	if g.Len > 0 && s.hasBase && before(s.base, g.Ack) && !c.cfg.OnlyComplete {
+	end := g.Seq + uint32(g.Len)
+	if g.Len > 0 && s.hasBase && g.Seq == s.inNext && before(s.base, g.Ack) && !c.cfg.OnlyComplete {
 		s.sawSYN = false
 		s.synMSS, s.synScale, s.synSACK, s.synTS = 65535, 7, true, true
 		s.base, s.ackSeen, s.ackLast = g.Ack, g.Ack, g.Ack
@@ -117,7 +125,13 @@ func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 		return
 	}
 	if !s.hasBase {
-		s.base, s.hasBase = g.Ack, true
+		s.base, s.inNext, s.hasBase = g.Ack, end, true
+	}
+	if before(s.inNext, end) {
+		s.inNext = end
+		if g.Len > 0 {
+			s.base = seqMax(s.base, g.Ack)
+		}
 	}
 	c.Stats.Accepted += uint64(g.Len)
 	c.Stats.Dropped[Midstream] += uint64(g.Len)
@@ -131,7 +145,7 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
 	if g.Len > len(b) {
 		st.Dropped[Truncated] += uint64(g.Len)
 		if before(s.inNext, seq+uint32(g.Len)) {
-			c.lose(s, Truncated, now)
+			c.lose(s, Truncated, seq+uint32(g.Len), ack, now)
 		}
 		return
 	}
@@ -148,7 +162,7 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
 	}
 	if c.cfg.Memory > 0 && c.pieces.held+int64(len(b)) > c.cfg.Memory {
 		st.Dropped[MemoryLimit] += uint64(len(b))
-		c.lose(s, MemoryLimit, now)
+		c.lose(s, MemoryLimit, seq+uint32(len(b)), ack, now)
 		return
 	}
 	if seq != s.inNext {
@@ -178,7 +192,7 @@ func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte
 	}
 	if s.aheadN >= maxAhead {
 		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
-		c.lose(s, ReassemblyLimit, now)
+		c.lose(s, ReassemblyLimit, seq+uint32(len(b)), ack, now)
 		return
 	}
 	prev, i := uint32(0), s.ahead
@@ -278,17 +292,22 @@ func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
 }
 
 // lose gives up a connection whose payload cannot be completed. What the
-// client sends from its next turn on is copied again.
-func (c *Core) lose(s *Session, why Reason, now Time) {
+// client sends from its next turn on is copied again: a turn that begins
+// behind all that has been seen. end and ack are those of the segment that
+// could not be taken.
+func (c *Core) lose(s *Session, why Reason, end, ack uint32, now Time) {
 	if s.state.connected() && s.state != TimeWait {
 		c.sendRST(s, now)
 	}
-	ack := s.ackLast
+	end, ack = seqMax(end, s.inNext), seqMax(ack, s.ackLast)
+	for i := s.ahead; i != 0; i = c.pieces.at(i).next {
+		p := c.pieces.at(i)
+		end, ack = seqMax(end, p.end()), seqMax(ack, p.ack)
+	}
 	c.end(s, why)
 	if s.inEnded {
 		return
 	}
 	c.Begin(s, s.clientAt)
-	s.base, s.hasBase = ack, true
-	s.turnOpen = false
+	s.inNext, s.base, s.hasBase = end, ack, true
 }

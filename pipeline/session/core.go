@@ -149,8 +149,13 @@ func (c *Core) Drain(s *Session, now Time) {
 func (c *Core) end(s *Session, why Reason) {
 	if s.turnOpen {
 		s.turnOpen = false
-		if why == Finished {
+		switch {
+		case why == Finished || s.have() != s.turnHave:
 			c.Stats.TurnsCopied++
+		case s.una == s.nxt:
+			c.Stats.TurnsUnanswered++
+		default:
+			c.Stats.TurnsLost++
 		}
 	}
 	c.dropAll(s, why)
@@ -162,7 +167,7 @@ func (c *Core) end(s *Session, why Reason) {
 // dropAll frees every piece; what was not delivered is counted.
 func (c *Core) dropAll(s *Session, why Reason) {
 	for s.first != 0 {
-		if p := c.pieces.at(s.first); p.turn && p.kind == pieceData && before(s.credited, p.end()) {
+		if p := c.pieces.at(s.first); p.turn && p.kind == pieceData && !before(p.seq, s.released) {
 			c.Stats.TurnsLost++
 		}
 		c.dropFirst(s, why)

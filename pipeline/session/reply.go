@@ -293,7 +293,11 @@ func (c *Core) close(s *Session, now Time) {
 // targetReset takes a RST of the target.
 func (c *Core) targetReset(s *Session) {
 	if s.state == TimeWait || s.state == Closing && s.inEnded || s.inEnded && s.una == s.nxt && s.nextPiece == 0 {
-		c.end(s, Finished)
+		why := Finished
+		if s.turnOpen && s.have() == s.turnHave {
+			why = ResetByTarget
+		}
+		c.end(s, why)
 		return
 	}
 	c.lostTarget(s, ResetByTarget)

@@ -74,6 +74,6 @@ type Stats struct {
 	Closed      [NumReasons]uint64 // sessions
 
 	TurnsCopied     uint64 // answered, or the last before a proper end
-	TurnsUnanswered uint64 // given up waiting for
+	TurnsUnanswered uint64 // acknowledged; given up waiting for a response
 	TurnsLost       uint64 // dropped before the target acknowledged them
 }

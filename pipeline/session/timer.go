@@ -20,11 +20,8 @@ const (
 // Deadline is when the session wants its next Timer, at the latest.
 func (s *Session) Deadline(c *Core) Time {
 	d := min(s.rtoAt, s.ackAt, s.holeAt, s.endAt, s.clientAt+c.cfg.Keepalive)
-	if s.nextPiece != 0 && s.turnAt != never && s.state == Established {
-		d = min(d, s.turnAt+s.patience)
-		if s.una == s.nxt {
-			d = min(d, s.quietAt(c.pieces.at(s.nextPiece).ack-s.base))
-		}
+	if s.nextPiece != 0 && s.turnAt != never && s.state == Established && s.una == s.nxt {
+		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.nextPiece).ack-s.base))
 	}
 	return d
 }
@@ -39,7 +36,7 @@ func (c *Core) Timer(s *Session, now Time) {
 		return
 	}
 	if now >= s.holeAt {
-		c.lose(s, CaptureHole, now)
+		c.lose(s, CaptureHole, s.inNext, s.ackLast, now)
 		return
 	}
 	if now >= s.ackAt {

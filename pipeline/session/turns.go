@@ -28,7 +28,7 @@ func (c *Core) release(s *Session, now Time) {
 			return
 		}
 		if p.turn {
-			if !c.answered(s, p.ack, now) {
+			if wait := !c.cfg.NoWait || p.kind == pieceRST; wait && !c.answered(s, p.ack, now) {
 				break
 			}
 			c.endTurn(s)
@@ -64,9 +64,6 @@ func (c *Core) endTurn(s *Session) {
 // fell silent, or nothing for as long as the session has patience.
 func (c *Core) answered(s *Session, ack uint32, now Time) bool {
 	want, have := ack-s.base, s.have()
-	if c.cfg.NoWait {
-		return true
-	}
 	if !before(have, want) {
 		// A response a little longer than production's would be taken for a
 		// part of the next one's; a surplus as large as a response is one that
@@ -84,7 +81,7 @@ func (c *Core) answered(s *Session, ack uint32, now Time) bool {
 		s.peerBase -= want - have
 		return true
 	}
-	if now >= s.turnAt+s.patience {
+	if s.una == s.nxt && now >= s.patientUntil() {
 		if s.turnOpen {
 			s.turnOpen = false
 			c.Stats.TurnsUnanswered++
@@ -95,6 +92,10 @@ func (c *Core) answered(s *Session, ack uint32, now Time) bool {
 	}
 	return false
 }
+
+// patientUntil is when the waiting turn goes on without a response. The time
+// that the turn before it needed on its way does not count.
+func (s *Session) patientUntil() Time { return max(s.turnAt, s.progressAt) + s.patience }
 
 // quietAt is when a response shorter than wanted counts as complete.
 func (s *Session) quietAt(want uint32) Time {

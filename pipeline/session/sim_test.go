@@ -1,0 +1,421 @@
+package session
+
+import (
+	"bytes"
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
+
+// world is one simulated run: online clients whose packets are captured, the
+// sessions that replay them, a network, and the target. Time is virtual, and
+// everything that is left to chance comes from one seed.
+type world struct {
+	sc    *scenario
+	rng   *rand.Rand
+	now   Time
+	core  *Core
+	err   error
+	trace func(format string, args ...any)
+
+	events  events
+	counter uint64
+
+	flows    []*flow
+	live     map[*flow]*copied // the session that takes the flow's packets
+	all      map[*Session]*copied
+	byEnd    map[packet.Endpoint]*copied
+	peers    map[packet.Endpoint]*peer
+	order    []*peer // in the order in which they came
+	nextPort uint32
+	dirty    []*copied
+	batch    []sent
+	given    uint64 // payload bytes handed to Client
+	flushing bool
+}
+
+// copied is a session as its owner keeps it.
+type copied struct {
+	Session
+	w       *world
+	fl      *flow
+	timerAt Time // of the earliest pending timer event
+	edge    uint32
+	peerMSS int
+	peerTS  bool
+	inUse   packet.Endpoint // registered endpoint
+}
+
+// sent is a segment in the batch: its payload is looked at when the batch
+// leaves.
+type sent struct {
+	c   *copied
+	ep  packet.Endpoint
+	out Out
+	opt packet.Options
+}
+
+type event struct {
+	at Time
+	n  uint64
+	f  func()
+}
+
+type events []event
+
+func (h events) Len() int { return len(h) }
+func (h events) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].n < h[j].n
+}
+func (h events) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *events) Push(x any)   { *h = append(*h, x.(event)) }
+func (h *events) Pop() any {
+	o := *h
+	e := o[len(o)-1]
+	o[len(o)-1] = event{}
+	*h = o[:len(o)-1]
+	return e
+}
+
+func newWorld(sc *scenario, seed uint64) *world {
+	w := &world{
+		sc: sc, rng: rand.New(rand.NewPCG(seed, 0x7c9)),
+		live: map[*flow]*copied{}, all: map[*Session]*copied{},
+		byEnd: map[packet.Endpoint]*copied{}, peers: map[packet.Endpoint]*peer{},
+		nextPort: 1024,
+	}
+	w.core = New(sc.cfg, w)
+	return w
+}
+
+// at schedules f.
+func (w *world) at(t Time, f func()) {
+	w.counter++
+	heap.Push(&w.events, event{max(t, w.now), w.counter, f})
+}
+
+// after schedules f d from now.
+func (w *world) after(d Time, f func()) { w.at(w.now+d, f) }
+
+func (w *world) chance(p float64) bool { return p > 0 && w.rng.Float64() < p }
+
+// between is uniform in [a, b].
+func (w *world) between(a, b int) int { return a + w.rng.IntN(b-a+1) }
+
+func (w *world) span(a, b Time) Time { return a + Time(w.rng.Int64N(int64(b-a+1))) }
+
+func (w *world) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf("at %.6f s: %s", float64(w.now)/float64(Second), fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) log(format string, args ...any) {
+	if w.trace != nil {
+		w.trace("%.6f %s", float64(w.now)/float64(Second), fmt.Sprintf(format, args...))
+	}
+}
+
+// run plays all events. A world that does not come to rest is a failure.
+func (w *world) run() error {
+	const bound = 3_000_000
+	for n := 0; len(w.events) > 0 && w.err == nil; n++ {
+		if n > bound {
+			w.fail("%d events and no rest", bound)
+			break
+		}
+		e := heap.Pop(&w.events).(event)
+		w.now = e.at
+		e.f()
+	}
+	if w.err == nil {
+		w.flush()
+		w.verify()
+	}
+	return w.err
+}
+
+// capture is the worker's treatment of a captured packet.
+func (w *world) capture(fl *flow, g *packet.Segment) {
+	c := w.live[fl.slot()]
+	if c != nil && c.fl != fl && g.Flags&packet.SYN == 0 {
+		return // a packet of the endpoint's former connection
+	}
+	if c != nil && c.Restarts(g) && c.fl != fl {
+		w.core.Superseded(&c.Session, w.now)
+		w.touch(c)
+		c = nil
+	}
+	if c == nil {
+		c = &copied{w: w, fl: fl, timerAt: never}
+		c.ClientEnd, c.OnlineEnd, c.Target, c.MTU = g.Src, g.Dst, targetEnd, uint16(w.sc.mtu)
+		w.core.Begin(&c.Session, w.now)
+		w.live[fl.slot()] = c
+		w.all[&c.Session] = c
+	}
+	w.log("%v capture seq %d len %d ack %d %s", fl, g.Seq-fl.isn, g.Len, g.Ack-fl.serverISN, flagNames(g.Flags))
+	w.given += uint64(g.Len)
+	w.core.Client(&c.Session, g, w.now)
+	w.touch(c)
+}
+
+// reply is the worker's treatment of a packet of the target.
+func (w *world) reply(ep packet.Endpoint, r *packet.Reply) {
+	c := w.byEnd[ep]
+	if c == nil {
+		return
+	}
+	w.log("%v reply seq %d len %d ack %d wnd %d %s sack %d", c.fl, r.Seq-w.peers[ep].iss, r.Len, r.Ack-c.fl.isn, r.Window, flagNames(r.Flags), r.SACKCount)
+	p := w.peers[ep]
+	if r.Flags&packet.SYN != 0 {
+		c.edge, c.peerMSS, c.peerTS = r.Ack+uint32(r.Window), int(r.MSS), r.HasTimestamp
+	} else if r.Flags&packet.RST == 0 {
+		c.edge = seqMax(c.edge, r.Ack+uint32(r.Window)<<p.scale)
+	}
+	w.core.Reply(&c.Session, r, w.now)
+	w.touch(c)
+}
+
+// touch marks a session for Output; the batch ends at once or a little later.
+func (w *world) touch(c *copied) {
+	if !c.Dirty {
+		c.Dirty = true
+		w.dirty = append(w.dirty, c)
+	}
+	if w.chance(0.5) {
+		w.flush()
+	} else if !w.flushing {
+		w.flushing = true
+		w.after(w.span(0, 200), func() { w.flushing = false; w.flush() })
+	}
+}
+
+// flush ends a batch of events as the worker does.
+func (w *world) flush() {
+	for _, c := range w.dirty {
+		c.Dirty = false
+		w.output(c)
+	}
+	w.dirty = w.dirty[:0]
+	for i := range w.batch {
+		w.transmit(&w.batch[i])
+		w.batch[i] = sent{}
+	}
+	w.batch = w.batch[:0]
+	w.core.Reap()
+	st := &w.core.Stats
+	sum := st.Delivered + st.Buffered
+	for _, n := range st.Dropped {
+		sum += n
+	}
+	if st.Accepted != sum || st.Accepted != w.given {
+		w.fail("accounts: given %d, accepted %d, delivered %d, buffered %d, dropped %v", w.given, st.Accepted, st.Delivered, st.Buffered, st.Dropped)
+	}
+}
+
+func (w *world) output(c *copied) {
+	s := &c.Session
+	for range 3 {
+		w.core.Output(s, w.now)
+		w.account(c)
+		if s.state != Opening {
+			break
+		}
+		w.nextPort++
+		s.Endpoint = packet.Endpoint{Addr: copyAddr(w.nextPort >> 16), Port: uint16(w.nextPort)}
+		w.byEnd[s.Endpoint], c.inUse = c, s.Endpoint
+		w.log("%v connect", c.fl)
+		w.core.Connect(s, w.now)
+	}
+	if s.state == Opening {
+		w.fail("%v: still opening after three connects", c.fl)
+		return
+	}
+	w.invariants(c)
+	if s.state == Closed {
+		if w.live[c.fl.slot()] == c {
+			delete(w.live, c.fl.slot())
+		}
+		delete(w.all, s)
+		return
+	}
+	w.arm(c)
+}
+
+// account forgets an endpoint that is no longer in use.
+func (w *world) account(c *copied) {
+	if !c.Connected() && c.inUse.Port != 0 {
+		delete(w.byEnd, c.inUse)
+		c.inUse = packet.Endpoint{}
+	}
+}
+
+// arm schedules the session's next timer.
+func (w *world) arm(c *copied) {
+	d := c.Deadline(w.core)
+	if d >= c.timerAt {
+		return
+	}
+	c.timerAt = d
+	w.at(d, func() {
+		if c.timerAt != d || c.state == Closed {
+			return
+		}
+		c.timerAt = never
+		if due := c.Deadline(w.core); w.now < due {
+			w.arm(c)
+			return
+		}
+		w.core.Timer(&c.Session, w.now)
+		if !c.Dirty {
+			c.Dirty = true
+			w.dirty = append(w.dirty, c)
+		}
+		w.flush()
+		if c.state != Closed && c.Deadline(w.core) <= w.now {
+			w.fail("%v: a timer of state %v is still due after it ran", c.fl, c.state)
+		}
+	})
+}
+
+// Send checks a segment against all that must hold of it.
+func (w *world) Send(s *Session, o *Out) {
+	c := w.all[s]
+	e := sent{c: c, ep: s.Endpoint, out: *o}
+	e.out.Payload = append([][]byte(nil), o.Payload...)
+	packet.ParseOptions(o.Options, &e.opt)
+	e.out.Options = nil
+	w.batch = append(w.batch, e)
+	w.log("%v send seq %d len %d ack %d %s again %v", c.fl, o.Seq-c.fl.isn, o.Len, o.Ack-w.ackBase(s.Endpoint), flagNames(o.Flags), o.Retransmit)
+	switch {
+	case s.Endpoint != c.inUse:
+		w.fail("%v: segment from an endpoint that is not in use", c.fl)
+	case len(o.Options) > 40 || len(o.Options)%4 != 0:
+		w.fail("%v: %d bytes of options", c.fl, len(o.Options))
+	case o.Flags&packet.SYN != 0:
+		if int(e.opt.MSS) > w.sc.mtu-40 || e.opt.MSS == 0 || o.Len != 0 {
+			w.fail("%v: SYN with MSS %d and %d bytes", c.fl, e.opt.MSS, o.Len)
+		}
+		return
+	case o.Len > MaxPayload || len(o.Payload) > MaxPieces:
+		w.fail("%v: %d bytes in %d pieces in one segment", c.fl, o.Len, len(o.Payload))
+	case o.Len == 0:
+		return
+	}
+	mss := c.peerMSS
+	if mss == 0 {
+		mss = 536
+	}
+	if c.peerTS {
+		mss -= 12
+	}
+	if o.MSS > mss || o.MSS+len(o.Options)+40 > w.sc.mtu {
+		w.fail("%v: MSS %d with %d bytes of options, %d allowed", c.fl, o.MSS, len(o.Options), mss)
+	}
+	if before(c.edge, o.Seq+uint32(o.Len)) && o.Len != 1 {
+		w.fail("%v: sends to %d, the window ends at %d", c.fl, o.Seq+uint32(o.Len)-c.fl.isn, c.edge-c.fl.isn)
+	}
+}
+
+func (w *world) ackBase(ep packet.Endpoint) uint32 {
+	if p := w.peers[ep]; p != nil {
+		return p.iss
+	}
+	return 0
+}
+
+// transmit puts a segment on the wire, cut as the device would cut it.
+func (w *world) transmit(e *sent) {
+	fl, o := e.c.fl, &e.out
+	at := o.Seq
+	for _, b := range o.Payload {
+		off := at - fl.isn - 1
+		if uint64(off)+uint64(len(b)) > uint64(len(fl.stream)) || !bytes.Equal(b, fl.stream[off:][:len(b)]) {
+			w.fail("%v: sends %d bytes at %d that the client did not send there", fl, len(b), off)
+			return
+		}
+		at += uint32(len(b))
+	}
+	if at != o.Seq+uint32(o.Len) {
+		w.fail("%v: length %d, payload %d", fl, o.Len, at-o.Seq)
+	}
+	g := wire{seq: o.Seq, ack: o.Ack, flags: o.Flags, wnd: o.Window, opt: e.opt}
+	left := o.Len
+	for {
+		g.len = left
+		if o.MSS > 0 {
+			g.len = min(left, o.MSS)
+		}
+		left -= g.len
+		g.flags = o.Flags
+		if left > 0 {
+			g.flags &^= packet.PSH | packet.FIN
+		}
+		w.toTarget(fl, e.ep, g)
+		if left == 0 {
+			return
+		}
+		g.seq += uint32(g.len)
+	}
+}
+
+// toTarget carries a segment over the network.
+func (w *world) toTarget(fl *flow, ep packet.Endpoint, g wire) {
+	for n := w.copies(w.sc.lossOut); n > 0; n-- {
+		w.after(w.delay(), func() {
+			p := w.peers[ep]
+			if p == nil {
+				p = newPeer(w, fl, ep)
+				w.peers[ep] = p
+				w.order = append(w.order, p)
+			}
+			p.recv(&g)
+		})
+	}
+}
+
+// toSession carries the target's answer, of which the header is seen.
+func (w *world) toSession(ep packet.Endpoint, r packet.Reply) {
+	for n := w.copies(w.sc.lossIn); n > 0; n-- {
+		w.after(w.delay(), func() { w.reply(ep, &r) })
+	}
+}
+
+// copies is how many copies of a packet arrive.
+func (w *world) copies(loss float64) int {
+	switch {
+	case w.chance(loss):
+		return 0
+	case w.chance(w.sc.dup):
+		return 2
+	}
+	return 1
+}
+
+// delay is the way's latency. Without jitter the order is kept.
+func (w *world) delay() Time {
+	d := w.sc.latency
+	if w.chance(w.sc.reorder) {
+		d += w.span(0, w.sc.jitter)
+	}
+	return d
+}
+
+var (
+	targetEnd = packet.Endpoint{Addr: packet.Addr4([]byte{10, 1, 2, 100}), Port: 80}
+	onlineEnd = packet.Endpoint{Addr: packet.Addr4([]byte{10, 0, 0, 1}), Port: 80}
+)
+
+func copyAddr(n uint32) packet.Addr { return packet.Addr4([]byte{10, 1, 3, byte(1 + n)}) }
+
+func flagNames(f packet.Flags) string {
+	b := []byte("FSRPAUEC")
+	for i := range b {
+		if f&(1<<i) == 0 {
+			b[i] = '.'
+		}
+	}
+	return string(b)
+}
