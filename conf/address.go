@@ -22,7 +22,7 @@ func parseAddr(s string) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("%q is not an IP address such as 10.1.2.100 or fd00::1", s)
 	}
 	if a.Zone() != "" {
-		return netip.Addr{}, fmt.Errorf("%q has a zone; write the address without %%%s", s, a.Zone())
+		return netip.Addr{}, fmt.Errorf("%q has a zone; leave it out, the target's route tells the interface", s)
 	}
 	return a.Unmap(), nil
 }
@@ -50,7 +50,7 @@ func cutPort(s string) (host, port string, err error) {
 			return host, "", nil
 		}
 		if port[0] != ':' && port[0] != '-' || len(port) == 1 {
-			return "", "", fmt.Errorf("%q has no port behind its address; write %s:80", s, host)
+			return "", "", fmt.Errorf("%q has no port behind its address; write one, as in [fd00::1]:80", s)
 		}
 		return host, port[1:], nil
 	}

@@ -130,6 +130,7 @@ func TestMistakeInTheFileIsToldWithItsLine(t *testing.T) {
 		"[session]\nmemory = '512'\n":          ":2: session.memory: \"512\" is not a size",
 		"[session]\nclients = '10.1.3.x'\n":    ":2: session.clients: \"10.1.3.x\" is not an array; write [\"10.1.3.x\"]",
 		"[session]\nclients = [\n1]\n":         ":2: session.clients: 1 is no string",
+		"[capture]\nfilter = 'tcp und ip'\n":   ":2: capture.filter: ",
 		"[log]\nfile = 3\n":                    ":2: log.file: 3 is no string; write it in quotes",
 		"[log]\nfile = \"a\\u0000\"\n":         ":2: log.file: \"a\\x00\" has characters that cannot be printed",
 		"[transfer]\nonline = '80'\n":          ":1: transfer: is no array of tables; write [[transfer]]",
@@ -223,7 +224,7 @@ func randomLine(r *rand.Rand) []string {
 		}
 	}
 	maybe("-i", "lo", "lo,", "any")
-	maybe("-F", "tcp", `host "a\b" # and 'c'`, "größe")
+	maybe("-F", "tcp", "tcp and\n\tport 80", "1\n6 0 0 262144\n")
 	maybe("-B", "1", "64KiB0", "3GiB", "1048577B")
 	maybe("-S", "128", "70000")
 	maybe("-c", "10.1.3.x,fd00:3::/64", "10.1.3.7,10.1.0.0/17,fd00:9::1")

@@ -66,7 +66,7 @@ func (c *rawTcpcopy) settings() []*setting {
 		{key: "intercept", flag: "intercept", short: "s", usage: "assistants that send the replies back, `ADDRESS[:PORT],...`", value: interceptRows(&c.intercepts)},
 
 		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all)", value: interfaces(&c.Interfaces)},
-		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default derived from -x)", value: text(&c.Filter)},
+		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default derived from -x)", value: filterText(&c.Filter)},
 		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of each capture ring; a bare number is in MiB", value: size(&c.RingBytes, 1<<20, 4<<30)},
 		{key: "capture.snaplen", flag: "snaplen", short: "S", usage: "`BYTES` taken of each packet", value: whole{&c.SnapLen, 128, maxSnapLen}},
 		{key: "capture.promiscuous", flag: "promiscuous", usage: "take frames for other hosts too, as on a mirror port", value: boolean{&c.Promiscuous}},

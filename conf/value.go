@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/tcpcopy-go/tcpcopy/ring/filter"
 )
 
 // value is the place of a setting in the configuration, with its type.
@@ -65,6 +67,21 @@ func checked(p *string, check func(string) error) value {
 			return s, fmt.Errorf("%q has characters that cannot be printed; leave them out", s)
 		}
 		return s, check(s)
+	}}
+}
+
+// filterText is a filter that package filter compiles. It may have lines, as
+// tcpdump -ddd writes them.
+func filterText(p *string) value {
+	return scalar[string]{p: p, print: func(s string) string { return s }, parse: func(s string) (string, error) {
+		if !utf8.ValidString(s) {
+			return s, fmt.Errorf("%q is not UTF-8", s)
+		}
+		if s == "" {
+			return s, nil
+		}
+		_, err := filter.Compile(s)
+		return s, err
 	}}
 }
 

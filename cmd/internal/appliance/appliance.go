@@ -53,8 +53,8 @@ type Parse func(args []string, out io.Writer) (*conf.Process, Run, error)
 // SIGHUP reopens the log file. With -d the process starts itself anew in the
 // background and waits until that one is ready or has failed.
 func Main(tool string, parse Parse) int {
-	// A reader of our output that went away must not take us with it.
-	signal.Ignore(syscall.SIGPIPE)
+	// Neither a lost reader of our output nor a lost terminal ends us.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	c, run, err := parse(os.Args[1:], os.Stdout)
 	switch {
 	case errors.Is(err, conf.ErrHelp), errors.Is(err, conf.ErrChecked):
@@ -96,7 +96,7 @@ func host(tool string, c *conf.Process, run Run, tell func(*logFile) error) erro
 	a := &Appliance{Log: newLogger(c, out), Registry: newRegistry(tool), tool: tool, conf: c, out: out, tell: tell}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	defer a.watchSignals(stop, pid)()
+	a.watchSignals(stop, pid)
 	closeWeb, err := a.serveWeb()
 	if err != nil {
 		return err
@@ -128,8 +128,8 @@ func (a *Appliance) Ready() {
 	}
 }
 
-// watchSignals serves signals until the function that it returns is called.
-func (a *Appliance) watchSignals(stop context.CancelFunc, pid *pidFile) func() {
+// watchSignals serves signals as long as the process lives.
+func (a *Appliance) watchSignals(stop context.CancelFunc, pid *pidFile) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
@@ -151,8 +151,4 @@ func (a *Appliance) watchSignals(stop context.CancelFunc, pid *pidFile) func() {
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(signals)
-		close(signals)
-	}
 }
