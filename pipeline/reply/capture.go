@@ -48,7 +48,8 @@ type Capture struct {
 	most     int
 	rewrites []Rewrite
 
-	reply   packet.Reply // the one in hand
+	frame   ring.Frame   // the one in hand
+	reply   packet.Reply // what it says
 	now     int64        // of the round, ns
 	batches []batch      // by Lane.slot; lane is nil between rounds
 	touched []int        // batches in use
@@ -115,10 +116,9 @@ type source interface{ Next(*ring.Frame) bool }
 // many packets that were.
 func (c *Capture) pass(r source) int {
 	c.now = time.Now().UnixNano()
-	var f ring.Frame
 	n := 0
-	for n < round && r.Next(&f) {
-		c.take(f.Data, f.Wire)
+	for n < round && r.Next(&c.frame) {
+		c.take(c.frame.Data, c.frame.Wire)
 		n++
 	}
 	if n > 0 {
