@@ -100,9 +100,9 @@ type Intercept struct {
 	MaxBatch int // reply records in one write
 
 	Rewrites     []Rewrite
-	DelayTable   int // replies kept while the claim of their session is on its way
-	RouteTimeout time.Duration
-	Single       bool // serve the first tcpcopy only
+	DelayTable   int           // replies kept while the claim of their session is on its way
+	RouteTimeout time.Duration // how long the claims of a tcpcopy without links stay
+	Single       bool          // serve the first tcpcopy only
 }
 
 // Rewrite says that a reply to From is one to To: what a container's address

@@ -47,7 +47,7 @@ func (c *rawIntercept) settings() []*setting {
 		{key: "link.max_batch", flag: "max-batch", short: "n", usage: "most replies in one write, a `NUMBER` (default what is ready)", value: whole{&c.MaxBatch, 0, 65535}},
 
 		{key: "route.rewrite", flag: "rewrite", short: "D", usage: "`A-B,...`: a reply to address A is one to B, as behind a container's address translation", value: list[Rewrite]{p: &c.Rewrites, parse: parseRewrite, print: Rewrite.String}},
-		{key: "route.timeout", flag: "route-timeout", short: "t", usage: "forget a session after this `TIME` without packets; a bare number is in s", value: span(&c.RouteTimeout, "s", time.Second, maxSpan)},
+		{key: "route.timeout", flag: "route-timeout", short: "t", usage: "keep what a tcpcopy claims for this `TIME` after its links are gone; a bare number is in s", value: span(&c.RouteTimeout, "s", time.Second, maxSpan)},
 		{key: "route.delay_table", flag: "delay-table", short: "s", usage: "`NUMBER` of replies kept until their session is claimed", value: whole{&c.DelayTable, 0, 1 << 24}},
 		{key: "route.single", flag: "single", short: "c", usage: "serve the first tcpcopy only", value: boolean{&c.Single}},
 
