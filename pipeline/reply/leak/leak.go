@@ -189,7 +189,8 @@ func (g *Guard) inputs() ([]string, error) {
 			if in[a.Index] && a.MasterIndex > 0 && !in[a.MasterIndex] {
 				in[a.MasterIndex], grown = true, true
 			}
-			if in[a.ParentIndex] && !in[a.Index] {
+			// A veth's parent is its peer, which is no input of it.
+			if in[a.ParentIndex] && !in[a.Index] && l.Type() != "veth" {
 				in[a.Index], grown = true, true
 			}
 		}
