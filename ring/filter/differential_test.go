@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os/exec"
 	"strings"
@@ -115,5 +116,21 @@ func TestRandomExpressionsMeanWhatTheyMeanToTcpdump(t *testing.T) {
 			t.Fatalf("%s: %v", text, err)
 		}
 		compareWith(t, f, tcpdump(t, text, "-O"), mangled)
+	}
+}
+
+func TestNamesHaveTcpdumpsNumbers(t *testing.T) {
+	var equations []string
+	for name, n := range constants {
+		equations = append(equations, fmt.Sprintf("%s = %d", name, n))
+	}
+	tcpdump(t, strings.Join(equations, " and ")) // refuses what is never true
+	for name, n := range protoNumbers {
+		if name == "icmp6" { // ours; to /etc/protocols it is ipv6-icmp
+			continue
+		}
+		if tcpdump(t, `ip proto \`+name) != tcpdump(t, fmt.Sprint("ip proto ", n)) {
+			t.Errorf("protocol %s is not %d", name, n)
+		}
 	}
 }

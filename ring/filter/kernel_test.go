@@ -218,9 +218,20 @@ func TestKernelAcceptsOnEthernetWhatMatchAccepts(t *testing.T) {
 	carrying(t, "va")
 	send := listen(t, index, []bpf.RawInstruction{ins(retK, 0)})
 	all := samples()
+	type filterCase struct {
+		f    *Filter
+		want []string
+	}
+	cases := []filterCase{{ // a numeric program between others
+		And(And(compile(t, "tcp"), Not(compile(t, tcpdump(t, "src host 2001:db8::7")))), compile(t, "dst port 80")),
+		[]string{"web4", "options", "tagged4"},
+	}}
 	for _, c := range kernelCases {
-		f := compile(t, c.text)
+		cases = append(cases, filterCase{compile(t, c.text), c.want})
+	}
+	for _, c := range cases {
 		const snap = 100
+		f := c.f
 		both, err := f.Kernel(snap)
 		if err != nil {
 			t.Fatal(err)
@@ -244,13 +255,13 @@ func TestKernelAcceptsOnEthernetWhatMatchAccepts(t *testing.T) {
 				match = f.MatchTagged(s.data, s.tag)
 			}
 			if match != slices.Contains(c.want, s.name) {
-				t.Errorf("%q: Match(%s) is %v", c.text, s.name, match)
+				t.Errorf("%q: Match(%s) is %v", f, s.name, match)
 			}
 		}
 		want := slices.Sorted(slices.Values(c.want))
 		for kind, fd := range fds {
 			if got := received(t, fd, ethernetHeader, len(want), all, snap); !slices.Equal(got, want) {
-				t.Errorf("%q, program %s: got %v, want %v", c.text, kind, got, want)
+				t.Errorf("%q, program %s: got %v, want %v", f, kind, got, want)
 			}
 		}
 	}

@@ -53,7 +53,7 @@ var headers = map[string]header{
 
 // protoNumbers are the names after proto (IANA, protocol numbers).
 var protoNumbers = map[string]uint32{
-	"icmp": 1, "igmp": 2, "ipip": 4, "tcp": tcp, "egp": 8, "udp": udp, "gre": 47, "esp": 50, "ah": 51,
+	"icmp": 1, "igmp": 2, "tcp": tcp, "egp": 8, "udp": udp, "gre": 47, "esp": 50, "ah": 51,
 	"icmp6": 58, "ipv6-icmp": 58, "ospf": 89, "pim": 103, "vrrp": 112, "sctp": sctp,
 }
 
