@@ -55,7 +55,7 @@ const (
 	adTagged   = ancillary + 48
 )
 
-// all joins es with and, any with or; neither may be empty.
+// all joins es, one at least, with and.
 func all(es ...expr) expr {
 	e := es[0]
 	for _, x := range es[1:] {
@@ -64,6 +64,7 @@ func all(es ...expr) expr {
 	return e
 }
 
+// anyOf joins es, one at least, with or.
 func anyOf(es ...expr) expr {
 	e := es[0]
 	for _, x := range es[1:] {

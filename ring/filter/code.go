@@ -33,13 +33,13 @@ func (c *coder) emit(op uint16, k uint32) {
 func (c *coder) layout(root *node, net uint32) {
 	c.net, c.home, c.at = net, map[*node]int{}, map[*node]int{}
 	order := postorder(root)
-	left := registers(order)
+	before := registers(order)
 	for _, n := range order {
 		switch cond := n.cond.(type) {
 		case *program:
 			c.splice(n, cond)
 		case test:
-			c.test(n, cond, left[n])
+			c.test(n, cond, before[n])
 		case constant:
 			if n == root {
 				c.near(n, 0)
@@ -97,26 +97,26 @@ type state struct {
 
 // registers finds the state before each node.
 func registers(order []*node) map[*node]state {
-	left := map[*node]state{}
+	before := map[*node]state{}
 	for _, n := range slices.Backward(order) {
 		after := state{}
 		if t, ok := n.cond.(test); ok {
-			after = left[n].after(t)
+			after = before[n].after(t)
 		}
 		for _, next := range [...]*node{n.t, n.f} {
-			s, ok := left[next]
+			s, ok := before[next]
 			if !ok {
-				left[next] = after
+				before[next] = after
 				continue
 			}
 			if s.a != after.a {
 				s.a = nil
 			}
 			s.msh = s.msh && after.msh
-			left[next] = s
+			before[next] = s
 		}
 	}
-	return left
+	return before
 }
 
 // after is the state behind t, when s is the one before it.

@@ -87,10 +87,11 @@ func (f *Filter) String() string { return f.text }
 // The protocol is SKF_AD_PROTOCOL's, and the kernel takes a VLAN tag off the
 // frame before the socket sees it, so tags shift nothing. The network header
 // is 14 bytes from the start where SKF_AD_HATYPE says Ethernet or loopback,
-// and at SKF_NET_OFF elsewhere: before Linux 6.15, SKF_NET_OFF reaches the
-// linear part of a packet only (bpf_internal_load_pointer_neg_helper in
-// kernel/bpf/core.c), and many drivers leave little or nothing there. With
-// SOCK_DGRAM, which takes the link header away, the program is wrong.
+// and at SKF_NET_OFF elsewhere. SKF_NET_OFF alone would not do: before Linux
+// commit d4bac0288a2b (2025) it reaches the linear part of a packet only,
+// where drivers and merged segments may have no more than the link header,
+// and the filter would miss such packets in silence. On a SOCK_DGRAM socket,
+// whose packets have no link header, the program is wrong.
 //
 // The error says that the program is longer than the kernel takes (4096
 // instructions) or that snap is 0.
