@@ -150,9 +150,9 @@ func (r *Router) AddFlows(l *Lane, es []packet.Endpoint) (refused int) {
 		r.flows.set(e, flowFact{owner: l.owner.number, lane: uint8(l.index), sync: l.sync})
 	}
 	r.mu.Unlock()
-	if r.delay.held.Load() > 0 {
-		r.release(l, es)
-	}
+	// Always under the table's lock: a capture that did not find the claim may
+	// be about to put its reply there.
+	r.release(l, es)
 	return refused
 }
 
