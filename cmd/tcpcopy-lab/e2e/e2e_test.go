@@ -102,7 +102,8 @@ func begin(t *testing.T, s *stage.Stage) *play {
 	captures := p.capture()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(s.Logs(40))
+			load, _ := os.ReadFile("/proc/loadavg") // a starved machine explains kernel drops
+			t.Logf("load average of the machine: %s%s", load, s.Logs(40))
 			p.keep(captures)
 		}
 		if err := s.Close(); err != nil {

@@ -14,9 +14,9 @@ import (
 
 var usual = stage.Small{Options: lab.Options{Offload: true}}
 
-// Connections that wait while tcpcopy starts: the first request that it sees
-// of each is the first that it copies.
-func TestIdleConnectionsOlderThanTcpcopyAreCopiedFromTheirNextRequest(t *testing.T) {
+// Connections that wait while tcpcopy starts. Of the first request that it sees
+// on each it cannot know whether it is whole, so it may begin with the second.
+func TestIdleConnectionsOlderThanTcpcopyAreCopiedFromTheirNextTurn(t *testing.T) {
 	p := small(t, usual)
 	l := p.load(load.Config{Conns: 20, Rate: 500, Duration: 4 * time.Second, Hold: true})
 	select {
@@ -29,8 +29,8 @@ func TestIdleConnectionsOlderThanTcpcopyAreCopiedFromTheirNextRequest(t *testing
 	p.wait(l)
 	r := p.judge(verdict.Rules{AfterFirst: true})
 	p.exact(r)
-	if r.Copy.Before != 20 || r.Target[0].Connections != 20 {
-		t.Errorf("%d requests before the copy, %d connections copied; want 20 and 20", r.Copy.Before, r.Target[0].Connections)
+	if r.Copy.Before < 20 || r.Copy.Before > 40 || r.Target[0].Connections != 20 {
+		t.Errorf("%d requests before the copy, %d connections copied; want one or two of each of 20", r.Copy.Before, r.Target[0].Connections)
 	}
 	p.end()
 }
