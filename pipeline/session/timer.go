@@ -21,7 +21,7 @@ const (
 func (s *Session) Deadline(c *Core) Time {
 	d := min(s.rtoAt, s.ackAt, s.holeAt, s.endAt, s.clientAt+c.cfg.Keepalive)
 	if s.nextPiece != 0 && s.turnAt != never && s.state == Established && s.una == s.nxt {
-		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.nextPiece).ack-s.base))
+		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.nextPiece)))
 	}
 	return d
 }

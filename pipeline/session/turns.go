@@ -28,7 +28,7 @@ func (c *Core) release(s *Session, now Time) {
 			return
 		}
 		if p.turn {
-			if wait := !c.cfg.NoWait || p.kind == pieceRST; wait && !c.answered(s, p.ack, now) {
+			if wait := !c.cfg.NoWait || p.kind == pieceRST; wait && !c.answered(s, p, now) {
 				break
 			}
 			c.endTurn(s)
@@ -59,11 +59,10 @@ func (c *Core) endTurn(s *Session) {
 	c.forget(s)
 }
 
-// answered reports whether a turn whose acknowledgment is ack may begin: the
-// target has sent what production had sent by then, or less but pushed and
+// answered reports whether the turn that begins with p may: the target has sent what production had sent by then, or less but pushed and
 // fell silent, or nothing for as long as the session has patience.
-func (c *Core) answered(s *Session, ack uint32, now Time) bool {
-	want, have := ack-s.base, s.have()
+func (c *Core) answered(s *Session, p *piece, now Time) bool {
+	want, have := p.ack-s.base, s.have()
 	if !before(have, want) {
 		// A response a little longer than production's would be taken for a
 		// part of the next one's; a surplus as large as a response is one that
@@ -77,7 +76,7 @@ func (c *Core) answered(s *Session, ack uint32, now Time) bool {
 	if s.turnAt == never {
 		s.turnAt = now
 	}
-	if s.una == s.nxt && now >= s.quietAt(want) {
+	if s.una == s.nxt && now >= s.quietAt(p) {
 		s.peerBase -= want - have
 		return true
 	}
@@ -97,10 +96,11 @@ func (c *Core) answered(s *Session, ack uint32, now Time) bool {
 // that the turn before it needed on its way does not count.
 func (s *Session) patientUntil() Time { return max(s.turnAt, s.progressAt) + s.patience }
 
-// quietAt is when a response shorter than wanted counts as complete.
-func (s *Session) quietAt(want uint32) Time {
-	have := s.have()
-	if !s.peerPushed || !before(s.turnHave, have) {
+// quietAt is when a response shorter than p wants counts as complete. A RST
+// does not trust that: it would undo what the target is still working at.
+func (s *Session) quietAt(p *piece) Time {
+	want, have := p.ack-s.base, s.have()
+	if p.kind == pieceRST || !s.peerPushed || !before(s.turnHave, have) {
 		return never
 	}
 	if have-s.turnHave >= (want-s.turnHave)/2 {
