@@ -39,7 +39,7 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 		return
 	}
 	if g.Flags&packet.SYN != 0 {
-		if s.state == Watching && g.Flags&(packet.ACK|packet.RST|packet.FIN) == 0 {
+		if s.state == Watching && !s.hasBase && g.Flags&(packet.ACK|packet.RST|packet.FIN) == 0 {
 			c.clientSYN(s, g)
 		}
 		return
@@ -71,7 +71,7 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 		c.insertFIN(s, g.Seq+uint32(g.Len), ack)
 	}
 	if s.state == Parked && s.first != 0 {
-		c.reopen(s)
+		c.reopen(s, ClosedByTarget, now)
 	}
 }
 
@@ -115,11 +115,12 @@ func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 		return
 	}
 	end := g.Seq + uint32(g.Len)
-	if g.Len > 0 && s.hasBase && g.Seq == s.inNext && before(s.base, g.Ack) && !c.cfg.OnlyComplete {
-		s.sawSYN = false
-		s.synMSS, s.synScale, s.synSACK, s.synTS = 65535, 7, true, true
+	if g.Len > 0 && s.hasBase && g.Seq == s.inNext && before(s.base, g.Ack) && (s.sawSYN || !c.cfg.OnlyComplete) {
+		if !s.sawSYN {
+			s.synMSS, s.synScale, s.synSACK, s.synTS = 65535, 7, true, true
+			c.Stats.Midstream++
+		}
 		s.base, s.ackSeen, s.ackLast = g.Ack, g.Ack, g.Ack
-		c.Stats.Midstream++
 		c.start(s, g.Seq-1)
 		c.insert(s, g, g.Ack, now)
 		return
@@ -259,7 +260,7 @@ func (c *Core) closeHole(s *Session, now Time) {
 func (c *Core) queue(s *Session, i uint32) {
 	p := c.pieces.at(i)
 	p.next = 0
-	p.turn = s.first == 0 && !s.turnOpen || before(s.ackLast, p.ack)
+	p.turn = p.seq == s.iss+1 || before(s.ackLast, p.ack)
 	s.ackLast = seqMax(s.ackLast, p.ack)
 	s.inNext = p.end()
 	if s.last == 0 {
@@ -289,25 +290,4 @@ func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
 	}
 	c.queue(s, c.pieces.alloc(seq, ack, kind, nil))
 	s.inEnded, s.endFIN = true, kind == pieceFIN
-}
-
-// lose gives up a connection whose payload cannot be completed. What the
-// client sends from its next turn on is copied again: a turn that begins
-// behind all that has been seen. end and ack are those of the segment that
-// could not be taken.
-func (c *Core) lose(s *Session, why Reason, end, ack uint32, now Time) {
-	if s.state.connected() && s.state != TimeWait {
-		c.sendRST(s, now)
-	}
-	end, ack = seqMax(end, s.inNext), seqMax(ack, s.ackLast)
-	for i := s.ahead; i != 0; i = c.pieces.at(i).next {
-		p := c.pieces.at(i)
-		end, ack = seqMax(end, p.end()), seqMax(ack, p.ack)
-	}
-	c.end(s, why)
-	if s.inEnded {
-		return
-	}
-	c.Begin(s, s.clientAt)
-	s.inNext, s.base, s.hasBase = end, ack, true
 }

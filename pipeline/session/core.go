@@ -104,12 +104,14 @@ func (c *Core) Connect(s *Session, now Time) {
 // looks at the state afterwards: Opening wants an endpoint and Connect, Closed
 // is over, and an endpoint is in use as long as Connected says so.
 func (c *Core) Output(s *Session, now Time) {
+	if s.state == Established {
+		c.release(s, now)
+	}
 	switch s.state {
 	case Established, Closing, TimeWait:
 	default:
 		return
 	}
-	c.release(s, now)
 	c.transmit(s, now)
 	if s.ackNow && s.state.connected() {
 		c.sendACK(s, now)

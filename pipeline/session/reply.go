@@ -27,7 +27,7 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 	}
 	s.peerAt = now
 	if r.Flags&packet.RST != 0 {
-		c.targetReset(s)
+		c.targetReset(s, now)
 		return
 	}
 	if r.HasTimestamp && int32(r.TSVal-s.tsRecent) > 0 {
@@ -165,6 +165,11 @@ func (c *Core) acknowledged(s *Session, r *packet.Reply, now Time) {
 			s.dupAcks++
 		}
 	}
+	if s.wnd == 0 && wnd > 0 && s.una != s.nxt {
+		// The window opens. What probed it was thrown away.
+		s.rtxNext, s.rtxEnd = s.una, s.nxt
+		s.backoff, s.rtoAt = 0, now+s.rto
+	}
 	s.wnd = wnd
 	if s.sackOK {
 		s.takeSACK(r)
@@ -189,7 +194,7 @@ func (c *Core) advance(s *Session, ack, acked uint32, now Time) {
 		s.measure(now-s.rttAt, c.cfg.RTT)
 		s.rttAt = never
 	}
-	if top := seqMin(ack, s.dataTop()); before(s.credited, top) {
+	if top := s.delivered(); before(s.credited, top) {
 		c.Stats.Delivered += uint64(top - s.credited)
 		c.Stats.Buffered -= uint64(top - s.credited)
 		s.credited = top
@@ -216,12 +221,12 @@ func (c *Core) advance(s *Session, ack, acked uint32, now Time) {
 	c.forget(s)
 }
 
-// dataTop is the sequence number behind the payload that was queued.
-func (s *Session) dataTop() uint32 {
-	if s.inEnded && s.endFIN {
-		return s.inNext - 1
+// delivered is the sequence number behind the payload that is acknowledged.
+func (s *Session) delivered() uint32 {
+	if s.finSent && s.una == s.nxt {
+		return s.una - 1
 	}
-	return s.inNext
+	return s.una
 }
 
 // setLost marks what is to be retransmitted in fast recovery: all holes below
@@ -278,7 +283,7 @@ func (c *Core) close(s *Session, now Time) {
 	switch {
 	case s.state == Closing && finAcked && s.parking:
 		s.parking = false
-		c.reopen(s)
+		c.reopen(s, ClosedByTarget, now)
 	case s.state == Closing && finAcked && s.peerFIN:
 		s.state = TimeWait
 		s.endAt = now + timeWait
@@ -291,7 +296,7 @@ func (c *Core) close(s *Session, now Time) {
 }
 
 // targetReset takes a RST of the target.
-func (c *Core) targetReset(s *Session) {
+func (c *Core) targetReset(s *Session, now Time) {
 	if s.state == TimeWait || s.state == Closing && s.inEnded || s.inEnded && s.una == s.nxt && s.nextPiece == 0 {
 		why := Finished
 		if s.turnOpen && s.have() == s.turnHave {
@@ -300,31 +305,5 @@ func (c *Core) targetReset(s *Session) {
 		c.end(s, why)
 		return
 	}
-	c.lostTarget(s, ResetByTarget)
-}
-
-// lostTarget goes on with a new connection, or gives the unanswered turn up
-// after maxReopens in vain.
-func (c *Core) lostTarget(s *Session, why Reason) {
-	if s.turnOpen && s.reopens >= maxReopens {
-		s.reopens = 0
-		c.dropTurn(s, why)
-	}
-	if s.turnOpen {
-		s.reopens++
-	}
-	c.reopen(s)
-}
-
-const maxReopens = 3
-
-// dropTurn frees the pieces of the running turn.
-func (c *Core) dropTurn(s *Session, why Reason) {
-	c.Stats.TurnsLost++
-	for s.first != 0 {
-		c.dropFirst(s, why)
-		if s.first != 0 && c.pieces.at(s.first).turn {
-			return
-		}
-	}
+	c.lostTarget(s, ResetByTarget, now)
 }

@@ -1,7 +1,5 @@
 package session
 
-import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
-
 const (
 	minRTO = 200 * Millisecond
 	maxRTO = 60 * Second
@@ -63,7 +61,7 @@ func (c *Core) endTimer(s *Session, now Time) {
 		c.sendRST(s, now)
 		if s.parking {
 			s.parking = false
-			c.reopen(s)
+			c.reopen(s, ClosedByTarget, now)
 			return
 		}
 		c.end(s, Finished)
@@ -71,22 +69,6 @@ func (c *Core) endTimer(s *Session, now Time) {
 		s.endAt = never
 		c.leave(s, now)
 	}
-}
-
-// leave answers the target's early close: what is unanswered or waiting goes
-// on in a new connection.
-func (c *Core) leave(s *Session, now Time) {
-	if s.first != 0 && (s.turnOpen || s.nextPiece != 0) {
-		if s.una == s.nxt {
-			c.sendControl(s, s.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
-		} else {
-			c.sendRST(s, now)
-		}
-		c.lostTarget(s, ClosedByTarget)
-		return
-	}
-	s.parking = true
-	c.sendFIN(s, now)
 }
 
 func (c *Core) rtoTimer(s *Session, now Time) {

@@ -59,15 +59,16 @@ func (c *Core) endTurn(s *Session) {
 	c.forget(s)
 }
 
-// answered reports whether the turn that begins with p may: the target has sent what production had sent by then, or less but pushed and
-// fell silent, or nothing for as long as the session has patience.
+// answered reports whether the turn that begins with p may: the target has
+// sent what production had sent by then, or less but pushed and fell silent,
+// or nothing for as long as the session has patience.
 func (c *Core) answered(s *Session, p *piece, now Time) bool {
 	want, have := p.ack-s.base, s.have()
 	if !before(have, want) {
 		// A response a little longer than production's would be taken for a
 		// part of the next one's; a surplus as large as a response is one that
 		// came early, to pipelined requests.
-		if over, size := have-want, want-s.turnHave; over > 0 && over < size/4 {
+		if over, size := have-want, want-s.turnHave; over > 0 && int32(size) > 0 && over < size/4 {
 			s.peerBase += over
 		}
 		s.patience = patience
@@ -115,7 +116,7 @@ func (c *Core) forget(s *Session) {
 	for s.first != 0 {
 		p := c.pieces.at(s.first)
 		end := p.end()
-		if s.first == s.nextPiece || before(s.una, end) {
+		if s.first == s.nextPiece || before(s.delivered(), p.seq+p.len) {
 			return
 		}
 		if before(s.keep, end) {
@@ -139,42 +140,3 @@ func (c *Core) forget(s *Session) {
 // maxKept is how many acknowledged bytes of an unanswered turn are kept, to be
 // sent again if the target closes.
 const maxKept = 256 << 10
-
-// reopen makes a session ready for a new connection to the target, which
-// takes up the first turn that was not answered. The old one is gone.
-func (c *Core) reopen(s *Session) {
-	if s.partial {
-		for s.first != 0 && !c.pieces.at(s.first).turn {
-			c.dropFirst(s, ClosedByTarget)
-		}
-		s.partial = false
-	}
-	s.cursor, s.turnOpen = 0, false
-	if s.first != 0 && c.pieces.at(s.first).kind != pieceData {
-		c.end(s, Finished)
-		return
-	}
-	if s.first == 0 {
-		c.park(s)
-		return
-	}
-	p := c.pieces.at(s.first)
-	p.turn = true
-	s.iss, s.base = p.seq-1, p.ack
-	s.hasBase = true
-	s.keep, s.released, s.nextPiece = p.seq, p.seq, s.first
-	s.una, s.nxt = p.seq, p.seq
-	s.state = Opening
-	c.Stats.Reopened++
-}
-
-// park leaves a session without a connection, until its client goes on.
-func (c *Core) park(s *Session) {
-	if s.inEnded {
-		c.end(s, Finished)
-		return
-	}
-	s.state = Parked
-	s.turnOpen = false
-	s.rtoAt, s.ackAt, s.turnAt, s.endAt = never, never, never, never
-}
