@@ -25,7 +25,7 @@ func parse(args []string, out io.Writer) (*conf.Process, appliance.Run, error) {
 	}
 	program, err := compile(c.Filter)
 	if err != nil {
-		return nil, nil, fmt.Errorf("-F, --filter: %w", err)
+		return nil, nil, fmt.Errorf("-F: %w", err)
 	}
 	return &c.Process, (&intercept{conf: c, program: program}).run, nil
 }
