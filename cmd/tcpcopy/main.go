@@ -6,12 +6,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance"
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline"
-	"github.com/tcpcopy-go/tcpcopy/ring/filter"
+	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
 func main() { os.Exit(appliance.Main("tcpcopy", parse)) }
@@ -21,17 +24,15 @@ func parse(args []string, out io.Writer) (*conf.Process, appliance.Run, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.Filter != "" {
-		if _, err := filter.Compile(c.Filter); err != nil {
-			return nil, nil, fmt.Errorf("-F, --filter: %w", err)
-		}
-	}
 	return &c.Process, func(ctx context.Context, a *appliance.Appliance) error { return run(ctx, a, c) }, nil
 }
 
 // run opens everything first, so that what is missing is reported before a
 // daemon leaves the terminal.
 func run(ctx context.Context, a *appliance.Appliance, c *conf.Tcpcopy) error {
+	if err := checkHost(a.Log, c); err != nil {
+		return err
+	}
 	following, stop := context.WithCancel(context.Background())
 	defer stop() // routes are followed until the last RST is out
 	p, err := pipeline.Open(following, c, a.Log)
@@ -42,9 +43,48 @@ func run(ctx context.Context, a *appliance.Appliance, c *conf.Tcpcopy) error {
 		return err
 	}
 	for _, t := range c.Transfers {
-		a.Log.Info("copying", "online", t.Online, "target", t.Target)
+		a.Log.Info("copying", "transfer", t.String())
 	}
 	a.Ready()
 	p.Run(ctx)
 	return nil
+}
+
+// checkHost compares the configuration with this host's own addresses: they
+// are no clients, and what is sent to them may come back as production's
+// traffic.
+func checkHost(log *slog.Logger, c *conf.Tcpcopy) error {
+	own, err := ring.LocalAddrs()
+	if err != nil {
+		return err
+	}
+	for _, t := range c.Transfers {
+		online, target := t.Online, t.Target
+		anywhere := !online.Addr().IsValid() || online.Addr().IsUnspecified()
+		if anywhere && online.Port() == target.Port() && slices.Contains(own, target.Addr().Unmap()) {
+			return fmt.Errorf("transfer %v: %v is this host, so the copy would be copied again: name the production address, ADDRESS:%d-%v", t, target.Addr(), online.Port(), target)
+		}
+	}
+	if c.Clients == nil {
+		return nil
+	}
+	for _, a := range own {
+		if c.Clients.Exclude(a) {
+			log.Warn("an address of this host is no client's: left out", "clients", c.Clients, "address", a)
+		}
+	}
+	for _, t := range c.Transfers {
+		if !anyOf(c.Clients, t.Target.Addr()) {
+			return fmt.Errorf("clients %v: nothing but this host's own addresses for target %v: give others", c.Clients, t.Target)
+		}
+	}
+	return nil
+}
+
+// anyOf reports whether the pool has an address of target's family.
+func anyOf(p *conf.Pool, target netip.Addr) bool {
+	if target.Unmap().Is4() {
+		return len(p.Addrs4()) > 0
+	}
+	return len(p.Addrs6()) > 0
 }
