@@ -274,8 +274,9 @@ func (c *Core) queue(s *Session, i uint32) {
 	}
 }
 
-// queueEnd appends the client's FIN or RST. It is a turn of its own when the
-// client has read something since its last payload.
+// queueEnd appends the client's FIN or RST. A FIN is a turn of its own when the
+// client has read something since its last payload. A RST always is: even where
+// turns are not awaited, the target answers before it what the client had read.
 func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
 	if s.inEnded {
 		return
@@ -288,6 +289,10 @@ func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
 		}
 		return
 	}
-	c.queue(s, c.pieces.alloc(seq, ack, kind, nil))
+	i := c.pieces.alloc(seq, ack, kind, nil)
+	c.queue(s, i)
+	if kind == pieceRST {
+		c.pieces.at(i).turn = true
+	}
 	s.inEnded, s.endFIN = true, kind == pieceFIN
 }

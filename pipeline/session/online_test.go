@@ -23,6 +23,8 @@ type flow struct {
 	sure      int   // requests before an abort of the client
 	skipped   int   // requests before the capture began
 
+	disordered bool // by the network between client and production
+
 	executed []int // what the target received, in order
 }
 
@@ -82,7 +84,7 @@ type script struct {
 // last packet.
 func newFlow(w *world, id int, t Time) (*flow, Time) {
 	sc := w.sc
-	f := &flow{id: id, isn: w.rng.Uint32(), serverISN: w.rng.Uint32()}
+	f := &flow{id: id, isn: w.rng.Uint32(), serverISN: w.rng.Uint32(), disordered: sc.onlineLoss > 0}
 	if w.chance(0.3) {
 		f.isn = -uint32(w.between(1, 40000)) // wraps within the connection
 	}

@@ -240,8 +240,8 @@ func (f *flow) verdict() (missing, repeated int) {
 	}
 	skip := f.skipped
 	if skip > 0 || len(f.segments) > 0 && f.segments[0].flags&packet.SYN == 0 {
-		// Copied from the first boundary that the capture shows.
-		for skip < len(seen) && seen[skip] == 0 && skip <= f.skipped+2 {
+		// Copied from the first boundary that the capture shows in order.
+		for skip < len(seen) && seen[skip] == 0 && (f.disordered || skip <= f.skipped+2) {
 			skip++
 		}
 	}
