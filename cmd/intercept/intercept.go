@@ -73,13 +73,7 @@ func (i *intercept) run(ctx context.Context, host *appliance.Appliance) error {
 	for n, r := range rings {
 		wg.Go(func() { i.capture(ctx, i.captures[n], r) })
 	}
-	for _, l := range listeners {
-		wg.Go(func() {
-			if err := i.server.Serve(ctx, l); err != nil {
-				host.Log.Error("no longer listening for tcpcopys", "address", l.Addr().String(), "error", err)
-			}
-		})
-	}
+	wg.Go(func() { _ = i.server.Serve(ctx, listeners...) }) // it logs its errors
 	host.Registry.MustRegister(collector{i})
 	host.Ready()
 	i.report(ctx)

@@ -108,6 +108,7 @@ func (c *Client) keep(ctx context.Context, l *lane) {
 			return
 		}
 		c.reconnects.Add(1)
+		err = bare(err, "intercept")
 		if text := err.Error(); text != last {
 			last = text
 			log.Warn("link down, dialing again", "error", err)

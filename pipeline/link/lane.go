@@ -106,6 +106,10 @@ func (l *lane) serve(ctx context.Context, opened func()) error {
 	defer func() { l.client.received.Add(r.bytes) }()
 	conn.SetDeadline(time.Now().Add(Silence))
 	if err := l.handshake(conn, r); err != nil {
+		var fault FrameError
+		if errors.As(err, &fault) {
+			return l.refusal(err.Error())
+		}
 		return err
 	}
 	conn.SetDeadline(time.Time{})
@@ -187,7 +191,7 @@ func (l *lane) handshake(conn net.Conn, r *frameReader) error {
 		return err
 	}
 	if peer.Secret != (cfg.Secret != "") {
-		return fmt.Errorf("%s", secretMismatch(cfg.Secret != "", "tcpcopy", "intercept"))
+		return l.refusal(secretMismatch(cfg.Secret != "", "tcpcopy", "intercept"))
 	}
 	out := make([]byte, 0, MaxFrame)
 	if cfg.Secret != "" {
@@ -201,7 +205,7 @@ func (l *lane) handshake(conn net.Conn, r *frameReader) error {
 			return err
 		}
 		if !hmac.Equal(p, proof(cfg.Secret, proofServer, mine[headerLen:], hisHello)) {
-			return errors.New("intercept has another secret: give both ends the same")
+			return l.refusal("intercept has another secret: give both ends the same")
 		}
 		out = out[:0]
 	}
@@ -232,8 +236,13 @@ func (l *lane) refusedBy(p []byte) error {
 	if err != nil {
 		return err
 	}
+	return l.refusal("intercept refused: " + text)
+}
+
+// refusal is an error that will not pass by itself; Stats has it.
+func (l *lane) refusal(text string) error {
 	l.client.refusal.Store(&text)
-	return fmt.Errorf("intercept refused: %s", text)
+	return errors.New(text)
 }
 
 func (l *lane) send(conn net.Conn, b []byte) error {

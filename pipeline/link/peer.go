@@ -29,7 +29,6 @@ type peer struct {
 	claims []netip.Prefix
 	lane   *reply.Lane
 
-	ready   atomic.Bool
 	rtt     atomic.Int64 // ns
 	refused atomic.Uint64
 	noticed time.Time
@@ -153,7 +152,6 @@ func (p *peer) join() error {
 			return refusal(err.Error())
 		}
 		p.lane = lane
-		p.ready.Store(true)
 		return nil
 	})
 }

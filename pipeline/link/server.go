@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,8 +16,8 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 )
 
-// maxPeers bounds the connections of a server.
-const maxPeers = 512
+// maxConns bounds the connections of a server.
+const maxConns = 512
 
 // ServerConfig describes a server.
 type ServerConfig struct {
@@ -38,8 +40,11 @@ type Server struct {
 	instance [16]byte
 	totals   totals
 
-	mu    sync.Mutex
-	peers map[*peer]struct{}
+	conns atomic.Int32
+
+	mu         sync.Mutex
+	peers      map[*peer]struct{} // that have a lane
+	complaints map[complaint]time.Time
 }
 
 // totals are counts of all links, of those that are gone too. What Deliver was
@@ -85,7 +90,7 @@ func (t *totals) histogram() Batches {
 
 // NewServer makes a server that serves nobody yet.
 func NewServer(cfg ServerConfig) *Server {
-	s := &Server{cfg: cfg, peers: make(map[*peer]struct{})}
+	s := &Server{cfg: cfg, peers: make(map[*peer]struct{}), complaints: make(map[complaint]time.Time)}
 	rand.Read(s.instance[:])
 	return s
 }
@@ -99,17 +104,28 @@ func Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
 	return lc.Listen(ctx, "tcp", addr.String())
 }
 
-// Serve takes connections from ln until ctx is done, then closes ln and every
-// link and returns nil. Any other end of it is an error of ln. A server may
-// serve several listeners.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// Serve takes connections from the listeners until ctx is done, then closes
+// them and every link and returns nil. It may be called once. A listener that
+// ends before is an error, and the others go on.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { s.tend(ctx) })
+	errs := make([]error, len(listeners))
+	for i, ln := range listeners {
+		wg.Go(func() {
+			if errs[i] = s.accept(ctx, &wg, ln); errs[i] != nil {
+				s.cfg.Logger.Error("no longer listening for tcpcopys", "address", ln.Addr().String(), "error", errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// accept serves one listener.
+func (s *Server) accept(ctx context.Context, wg *sync.WaitGroup, ln net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { s.tend(ctx) })
 	for {
 		conn, err := ln.Accept()
 		switch {
@@ -119,7 +135,6 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			}
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			cancel()
 			return err
 		case err != nil:
 			// Out of file descriptors or memory: it may pass.
@@ -130,7 +145,16 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			}
 			continue
 		}
-		wg.Go(func() { s.serve(ctx, conn) })
+		if s.conns.Add(1) > maxConns {
+			s.conns.Add(-1)
+			conn.Close()
+			s.complain(conn, "", errors.New("too many connections"))
+			continue
+		}
+		wg.Go(func() {
+			defer s.conns.Add(-1)
+			s.serve(ctx, conn)
+		})
 	}
 }
 
@@ -139,44 +163,83 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	log := s.cfg.Logger.With("peer", conn.RemoteAddr().String())
 	p, err := newPeer(s, conn)
 	if err != nil {
-		log.Error("cannot serve a connection", "error", err)
+		s.complain(conn, "", err)
 		return
 	}
-	if !s.enter(p) {
-		p.refuse("too many connections")
-		return
-	}
-	defer s.leave(p)
 	conn.SetDeadline(time.Now().Add(Silence))
 	if err := p.open(); err != nil {
 		s.totals.refused.Add(1)
 		if ctx.Err() == nil {
-			log.Warn("link refused", "name", p.hello.Name, "error", err)
+			s.complain(conn, p.hello.Name, err)
 		}
 		return
 	}
-	log = log.With("name", p.hello.Name, "conn", p.hello.Index)
 	conn.SetDeadline(time.Time{})
+	s.enter(p)
+	defer s.leave(p)
+	log := s.cfg.Logger.With("tcpcopy", p.hello.Name, "conn", p.hello.Index, "peer", conn.RemoteAddr().String())
 	log.Info("link up", "claims", len(p.claims))
 	err = p.read()
 	s.cfg.Router.Leave(p.lane)
 	p.out.close()
 	if ctx.Err() == nil {
-		log.Warn("link down", "error", err, "dropped", p.out.dropped.Load())
+		log.Warn("link down", "error", bare(err, "tcpcopy"), "dropped", p.out.dropped.Load())
 	}
 }
 
-func (s *Server) enter(p *peer) bool {
+// complain logs why a connection was not taken, once in complainEvery for each
+// host and reason: tcpcopys try again for ever.
+func (s *Server) complain(conn net.Conn, name string, err error) {
+	err = bare(err, "tcpcopy")
+	c := complaint{reason: err.Error()}
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		c.host = a.AddrPort().Addr()
+	}
+	s.mu.Lock()
+	now := time.Now()
+	said, known := s.complaints[c]
+	if known && now.Sub(said) < complainEvery {
+		s.mu.Unlock()
+		return
+	}
+	if len(s.complaints) >= maxComplaints {
+		clear(s.complaints)
+	}
+	s.complaints[c] = now
+	s.mu.Unlock()
+	s.cfg.Logger.Warn("link refused", "tcpcopy", name, "peer", conn.RemoteAddr().String(), "error", err)
+}
+
+// complaint is what was said of whom.
+type complaint struct {
+	host   netip.Addr
+	reason string
+}
+
+const (
+	complainEvery = time.Minute
+	maxComplaints = 1024
+)
+
+// bare takes the addresses, of which one has another port each time, from an
+// error of the network, so that the same trouble reads the same.
+func bare(err error, peer string) error {
+	var op *net.OpError
+	switch {
+	case err == io.EOF:
+		return fmt.Errorf("%s closed the connection", peer)
+	case errors.As(err, &op):
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
+}
+
+func (s *Server) enter(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.peers) >= maxPeers {
-		return false
-	}
 	s.peers[p] = struct{}{}
-	return true
 }
 
 func (s *Server) leave(p *peer) {
@@ -191,9 +254,7 @@ func (s *Server) opened() []*peer {
 	defer s.mu.Unlock()
 	var ps []*peer
 	for p := range s.peers {
-		if p.ready.Load() {
-			ps = append(ps, p)
-		}
+		ps = append(ps, p)
 	}
 	return ps
 }

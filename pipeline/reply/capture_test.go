@@ -59,7 +59,7 @@ func TestEveryPacketLeavesThroughOneCounter(t *testing.T) {
 	var source frames
 	kinds := []string{"10.1.3.%d:%d", "10.1.4.%d:%d", "192.0.2.%d:%d", "[2001:db8:3::%d]:%d"}
 	total := 0
-	for range 3000 {
+	for range 1500 {
 		for range rnd.IntN(8) {
 			flags := []packet.Flags{packet.ACK, packet.SYN | packet.ACK, packet.RST}[rnd.IntN(3)]
 			b := segment(flags, fmt.Sprintf(kinds[rnd.IntN(4)], rnd.IntN(20), 1+rnd.IntN(3)), 1448)

@@ -14,6 +14,13 @@ func (r *Router) owner(id [16]byte) *owner {
 	return nil
 }
 
+// present reports whether l still speaks for its owner: another connection may
+// have taken its place, and the owner may be gone.
+func (r *Router) present(l *Lane) bool {
+	lanes := *l.owner.lanes.Load()
+	return l.index < len(lanes) && lanes[l.index] == l
+}
+
 // makeRoom sees that nobody else holds what o claims.
 func (r *Router) makeRoom(o *owner, claims []span) error {
 	var gone []*owner

@@ -102,12 +102,11 @@ func (r *Router) Join(m Member, sink Sink) (*Lane, error) {
 func (r *Router) Leave(l *Lane) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lanes := *l.owner.lanes.Load()
-	if l.index >= len(lanes) || lanes[l.index] != l {
-		return // another connection took its place
+	if !r.present(l) {
+		return
 	}
 	r.slots[l.slot] = false
-	l.owner.setLane(l.index, len(lanes), nil)
+	l.owner.setLane(l.index, len(*l.owner.lanes.Load()), nil)
 	l.owner.left = time.Now().UnixNano()
 }
 
@@ -128,6 +127,10 @@ func (r *Router) Sweep(now time.Time) {
 // because another owner has them or the table is full.
 func (r *Router) AddFlows(l *Lane, es []packet.Endpoint) (refused int) {
 	r.mu.Lock()
+	if !r.present(l) {
+		r.mu.Unlock()
+		return len(es)
+	}
 	owners := *r.owners.Load()
 	table := *r.spans.Load()
 	for i := range es {
@@ -160,6 +163,9 @@ func (r *Router) AddFlows(l *Lane, es []packet.Endpoint) (refused int) {
 func (r *Router) DelFlows(l *Lane, es []packet.Endpoint) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.present(l) {
+		return
+	}
 	for i := range es {
 		if s := r.flows.slot(&es[i]); s != nil && s.fact().owner == l.owner.number {
 			s.drop()
@@ -182,6 +188,9 @@ func (r *Router) BeginList(l *Lane) {
 func (r *Router) EndList(l *Lane) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.present(l) {
+		return
+	}
 	r.flows.remove(func(f flowFact) bool {
 		return f.owner == l.owner.number && int(f.lane) == l.index && f.sync != l.sync
 	})

@@ -299,7 +299,7 @@ func TestFlowTableAgreesWithAMap(t *testing.T) {
 		binary.BigEndian.PutUint32(e.Addr[12:], rnd.Uint32N(2000))
 		keys = append(keys, e)
 	}
-	for step := range 200000 {
+	for step := range 60000 {
 		e := keys[rnd.IntN(len(keys))]
 		switch s := f.slot(&e); {
 		case rnd.IntN(5) < 2 && s != nil:
@@ -348,7 +348,7 @@ func TestReadersNeverMissAFlowWhileOthersComeAndGo(t *testing.T) {
 	for i := range 500 {
 		stay = append(stay, endpoint(fmt.Sprintf("192.0.2.%d:%d", i%250, i)))
 	}
-	for i := range 20000 {
+	for i := range 6000 {
 		come = append(come, endpoint(fmt.Sprintf("198.51.100.%d:%d", i%250, i)))
 	}
 	r.AddFlows(a, stay)
