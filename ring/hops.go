@@ -23,8 +23,9 @@ const (
 	retryEvery = time.Second
 	// settle is the least time between two passes, for storms of events.
 	settle = 100 * time.Millisecond
-	// answerWithin is how long Add waits for the first ARP or ND answer.
-	answerWithin = time.Second
+	// answerWithin is how long Add waits for an ARP or ND answer; the kernel
+	// asks again after a second.
+	answerWithin = 1500 * time.Millisecond
 
 	// valid is NUD_VALID (include/net/neighbour.h).
 	valid = netlink.NUD_PERMANENT | netlink.NUD_NOARP | netlink.NUD_REACHABLE | netlink.NUD_PROBE | netlink.NUD_STALE | netlink.NUD_DELAY
@@ -175,6 +176,9 @@ var errUnanswered = errors.New("no answer")
 // resolve finds the hop's state and publishes it. refresh confirms a neighbour
 // that is known. The caller holds mu.
 func (h *Hops) resolve(hop *Hop, refresh bool) error {
+	if err := h.ctx.Err(); err != nil {
+		return err // the sockets are closed, or will be
+	}
 	route, link, err := h.route(hop.target)
 	if err != nil {
 		hop.publish(nil)

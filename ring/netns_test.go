@@ -64,6 +64,12 @@ func newHost(t testing.TB) host {
 	h.nl, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE)
 	must(t, err)
 	t.Cleanup(h.nl.Close)
+	h.in(func() {
+		// An address that is still being checked (DAD) asks for nobody's.
+		for _, c := range []string{"all", "default"} {
+			must(t, os.WriteFile("/proc/sys/net/ipv6/conf/"+c+"/accept_dad", []byte("0"), 0))
+		}
+	})
 	h.up("lo")
 	return h
 }
@@ -87,6 +93,22 @@ func (p pair) connect() {
 	p.b.addr("vb", "fd00:9::2/64")
 	p.a.up("va")
 	p.b.up("vb")
+	// Neighbours are asked from the link-local address, which comes after the
+	// carrier.
+	eventually(t, func() bool { return p.a.linkLocal("va") && p.b.linkLocal("vb") })
+}
+
+// linkLocal reports whether an interface has its IPv6 link-local address.
+func (h host) linkLocal(name string) bool {
+	h.t.Helper()
+	list, err := h.nl.AddrList(h.link(name), netlink.FAMILY_V6)
+	must(h.t, err)
+	for _, a := range list {
+		if a.IP.IsLinkLocalUnicast() {
+			return true
+		}
+	}
+	return false
 }
 
 // in runs f on a thread in h. f may use t.Fatal.

@@ -18,6 +18,7 @@ type Poller struct {
 	rings []*Ring
 	fds   []unix.PollFd // of rings, in their order, and the eventfd last
 	time  unix.Timespec
+	count [8]byte // what the eventfd counted
 }
 
 // States of a worker.
@@ -76,8 +77,7 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 func (p *Poller) settle() error {
 	last := len(p.fds) - 1
 	if p.fds[last].Revents&unix.POLLIN != 0 {
-		var b [8]byte
-		_, _ = unix.Read(int(p.fds[last].Fd), b[:])
+		_, _ = unix.Read(int(p.fds[last].Fd), p.count[:])
 	}
 	var errs []error
 	for i, r := range p.rings {

@@ -137,7 +137,9 @@ func (t *Tx) Payload(b []byte) int {
 //
 // Payload longer than mss goes out in segments of mss bytes, 0 being no limit;
 // the sequence number and the IPv4 identification advance, and FIN and PSH are
-// on the last one only. In mode Raw hop is not used and may be nil.
+// on the last one only. Headers and mss must fit into the hop's MTU: an error
+// says so in mode Raw, but in mode Link a device drops segments that do not.
+// In mode Raw hop is not used and may be nil.
 func (t *Tx) Commit(headerLen, mss int, hop *Hop) {
 	h, ok := parseHeader(t.head[:min(headerLen, HeaderRoom)])
 	if !ok {
