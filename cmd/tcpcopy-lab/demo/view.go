@@ -43,6 +43,7 @@ func (v *view) latency(i int, s load.Stat) {
 // run shows until done.
 func (v *view) run(ctx context.Context, done <-chan struct{}) {
 	defer close(v.ended)
+	time.Sleep(100 * time.Millisecond) // so that a load's second is told before it is shown
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -61,42 +62,44 @@ func (v *view) wait() { <-v.ended }
 
 func (v *view) show() {
 	sites := append(append([]*stage.Site{}, v.stage.Online...), v.stage.Target...)
+	counts := make([]int, len(sites))
+	for i := len(sites) - 1; i >= 0; i-- { // the target first: no copy is ahead of its request
+		counts[i] = sites[i].Count()
+	}
 	var names, rates, totals strings.Builder
 	online, target := 0, 0
 	for i, s := range sites {
 		if i == len(v.stage.Online) {
-			fmt.Fprint(&names, "  |")
-			fmt.Fprint(&rates, "  |")
-			fmt.Fprint(&totals, "  |")
+			for _, line := range []*strings.Builder{&names, &rates, &totals} {
+				line.WriteString("  |")
+			}
 		}
-		n := s.Count()
-		fmt.Fprintf(&names, "%8s", strings.ToUpper(s.Host.Name))
-		fmt.Fprintf(&rates, "%8d", n-v.last[i])
-		fmt.Fprintf(&totals, "%8d", n)
-		v.last[i] = n
 		if i < len(v.stage.Online) {
-			online += n
+			online += counts[i]
 		} else {
-			target += n
+			target += counts[i]
 		}
+		fmt.Fprintf(&names, "%8s", strings.ToUpper(s.Host.Name))
+		fmt.Fprintf(&rates, "%8d", counts[i]-v.last[i])
+		fmt.Fprintf(&totals, "%8d", counts[i])
 	}
+	v.last = counts
 	v.mu.Lock()
 	p99 := float64(max(v.p99[0], v.p99[1])) / 1000
 	v.mu.Unlock()
 	copied := 100 * float64(target) / float64(max(1, online))
 	at := time.Since(v.began).Round(time.Second)
-	if !v.terminal {
-		if !v.drawn {
-			fmt.Fprintf(v.out, "%10s%s  |  copied  production's p99\n", "requests/s", names.String())
+	if v.terminal {
+		if v.drawn {
+			fmt.Fprint(v.out, "\x1b[4A") // up four lines, to draw over them
 		}
-		fmt.Fprintf(v.out, "%10v%s  | %6.2f %%  %.1f ms\n", at, rates.String(), copied, p99)
-		v.drawn = true
-		return
-	}
-	if v.drawn {
-		fmt.Fprint(v.out, "\x1b[4A") // up four lines, to draw over them
+		fmt.Fprintf(v.out, "\x1b[K%10s%s\n\x1b[K%10s%s\n\x1b[K%10s%s\n", "", &names, "per second", &rates, "total", &totals)
+		fmt.Fprintf(v.out, "\x1b[K%10s  copied %.2f %%, production's p99 %.1f ms, %v of %v\n", "", copied, p99, at, v.length)
+	} else {
+		if !v.drawn {
+			fmt.Fprintf(v.out, "%10s%s  |  copied  production's p99\n", "requests/s", &names)
+		}
+		fmt.Fprintf(v.out, "%10v%s  | %6.2f %%  %.1f ms\n", at, &rates, copied, p99)
 	}
 	v.drawn = true
-	fmt.Fprintf(v.out, "\x1b[K%10s%s\n\x1b[K%10s%s\n\x1b[K%10s%s\n", "", names.String(), "per second", rates.String(), "total", totals.String())
-	fmt.Fprintf(v.out, "\x1b[K%10s  copied %.2f %%, production's p99 %.1f ms, %v of %v\n", "", copied, p99, at, v.length)
 }

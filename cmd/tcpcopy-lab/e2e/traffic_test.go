@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os/exec"
 	"testing"
 	"time"
 
@@ -44,4 +45,35 @@ func TestEveryRequestIsCopiedExactlyOnceAndInOrder(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestClientsCanKeepTheirAddresses(t *testing.T) {
+	for name, o := range map[string]stage.Small{"IPv4": {Keep: true}, "IPv6": {Keep: true, V6: true}} {
+		t.Run(name, func(t *testing.T) {
+			o.Options = lab.Options{Offload: true, Assistants: 2}
+			p := small(t, o)
+			p.copy()
+			long := p.load(load.Config{Conns: 20, Rate: 500, Duration: 3 * time.Second})
+			short := p.load(load.Config{Conns: 200, Rate: 200, Duration: 3 * time.Second, Close: "client"})
+			p.wait(long)
+			p.wait(short)
+			p.exact(p.judge(verdict.Rules{}))
+			p.end()
+		})
+	}
+}
+
+// Loss on the way to the target and back costs time, not requests.
+func TestALossyNetworkLosesNoRequest(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("no nft to lose packets with")
+	}
+	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Loss: 0.01})
+	p.copy()
+	long := p.load(load.Config{Conns: 50, Rate: 500, Duration: 5 * time.Second})
+	short := p.load(load.Config{Conns: 500, Rate: 200, Duration: 5 * time.Second, Close: "server"})
+	p.wait(long)
+	p.wait(short)
+	p.exact(p.judge(verdict.Rules{}))
+	p.end()
 }

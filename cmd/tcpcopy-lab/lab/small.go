@@ -10,8 +10,8 @@ import "fmt"
 //
 // Addresses are Net4 and Net6 with the numbers below.
 type Small struct {
-	Client, Online, Target *Host
-	Assistants             []*Host
+	Switch, Client, Online, Target *Host
+	Assistants                     []*Host
 }
 
 // The small network's addresses. The client owns several, ClientAddrs of each
@@ -19,7 +19,8 @@ type Small struct {
 const (
 	OnlineAddr4, OnlineAddr6 = "10.1.2.11", "fd00:1:2::11"
 	TargetAddr4, TargetAddr6 = "10.1.2.21", "fd00:1:2::21"
-	Pool4, Pool6             = "10.1.3.x", "fd00:1:3::/120"
+	Pool4, Pool6             = "10.1.3.x", "fd00:1:3::/120" // of copied clients
+	PoolNet4, PoolNet6       = "10.1.3.0/24", "fd00:1:3::/64"
 	ClientAddrs              = 4
 )
 
@@ -53,7 +54,7 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 		return nil, err
 	}
 	p := plugger{lab: l, offload: o.Offload}
-	n := &Small{}
+	n := &Small{Switch: sw}
 	var clients []string
 	for i := range ClientAddrs {
 		clients = append(clients, ClientAddr4(i)+"/24", ClientAddr6(i)+"/64")
@@ -64,8 +65,13 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 	n.Assistants = p.assistants(br, o.Assistants)
 	via4, via6 := assistantAddrs(o.Assistants)
 	p.sysctl(n.Target, "ipv4/fib_multipath_hash_policy=1", "ipv6/fib_multipath_hash_policy=1")
-	p.route(n.Target, "10.1.3.0/24", "eth0", via4...)
-	p.route(n.Target, "fd00:1:3::/64", "eth0", via6...)
+	p.route(n.Target, PoolNet4, "eth0", via4...)
+	p.route(n.Target, PoolNet6, "eth0", via6...)
+	// Where clients keep their addresses, theirs are the way back.
+	for i := range ClientAddrs {
+		p.route(n.Target, ClientAddr4(i)+"/32", "eth0", via4...)
+		p.route(n.Target, ClientAddr6(i)+"/128", "eth0", via6...)
+	}
 	return n, p.err
 }
 

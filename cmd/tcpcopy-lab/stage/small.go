@@ -12,7 +12,9 @@ import (
 type Small struct {
 	lab.Options
 	Origin
-	V6 bool // the load and the copy
+	V6   bool    // the load and the copy
+	Keep bool    // clients keep their addresses, no -c
+	Loss float64 // share of the copies' packets that the switch loses, both ways
 }
 
 // NewSmall sets the stage on lab.Small: one server, one target.
@@ -51,9 +53,15 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 	for i := range n.Assistants {
 		assistants = append(assistants, assistant(i))
 	}
-	s.Copiers = []*Tool{newTool(n.Online, p.Tcpcopy,
-		"-x", "80-"+net.JoinHostPort(target, "80"), "-s", strings.Join(assistants, ","), "-c", pool)}
-	return s, nil
+	args := []string{p.Tcpcopy, "-x", "80-" + net.JoinHostPort(target, "80"), "-s", strings.Join(assistants, ",")}
+	if !o.Keep {
+		args = append(args, "-c", pool)
+	}
+	s.Copiers = []*Tool{newTool(n.Online, args...)}
+	if o.Loss > 0 {
+		err = n.Switch.Lose(o.Loss, lab.PoolNet4, lab.PoolNet6)
+	}
+	return s, err
 }
 
 // intercepts puts the seed's command on each assistant.

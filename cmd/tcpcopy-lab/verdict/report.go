@@ -50,6 +50,7 @@ type Account struct {
 	Accepted  float64            `json:"accepted_bytes"`
 	Delivered float64            `json:"delivered_bytes"`
 	Buffered  float64            `json:"buffered_bytes"`
+	Uncaught  float64            `json:"kernel_drops"`              // packets that the capture missed
 	Packets   map[string]float64 `json:"dropped_packets,omitempty"` // by "stage reason"
 	Bytes     map[string]float64 `json:"dropped_bytes,omitempty"`
 }
@@ -72,6 +73,7 @@ func (r *Report) Account(m Metrics) {
 	a.Accepted += m.Sum("tcpcopy_accepted_payload_bytes_total")
 	a.Delivered += m.Sum("tcpcopy_delivered_payload_bytes_total")
 	a.Buffered += m.Sum("tcpcopy_buffered_payload_bytes")
+	a.Uncaught += m.Sum("tcpcopy_capture_kernel_drops_total")
 	if a.Packets == nil {
 		a.Packets, a.Bytes = map[string]float64{}, map[string]float64{}
 	}
@@ -169,6 +171,7 @@ func (r *Report) result(row func(...any)) {
 
 func (a *Account) rows(row func(...any)) {
 	row("tcpcopy's account", "packets", "payload bytes")
+	row("dropped by the kernel's capture", int(a.Uncaught), "")
 	row("accepted", "", int(a.Accepted))
 	row("delivered", "", int(a.Delivered))
 	row("buffered", "", int(a.Buffered))
