@@ -39,7 +39,7 @@ func (j *journal) String() string {
 func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
 // eventually waits for what other goroutines bring about.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 2000 {
 		if ok() {
@@ -60,7 +60,7 @@ type intercept struct {
 }
 
 // serve starts a server; a zero addr is any port.
-func serve(t *testing.T, addr netip.AddrPort, change func(*ServerConfig)) *intercept {
+func serve(t testing.TB, addr netip.AddrPort, change func(*ServerConfig)) *intercept {
 	t.Helper()
 	if !addr.IsValid() {
 		addr = netip.MustParseAddrPort("127.0.0.1:0")
@@ -95,7 +95,7 @@ type tcpcopy struct {
 	stop func() // and waits
 }
 
-func dial(t *testing.T, addr netip.AddrPort, change func(*ClientConfig)) *tcpcopy {
+func dial(t testing.TB, addr netip.AddrPort, change func(*ClientConfig)) *tcpcopy {
 	t.Helper()
 	c := &tcpcopy{log: new(journal)}
 	cfg := ClientConfig{
@@ -119,7 +119,7 @@ func dial(t *testing.T, addr netip.AddrPort, change func(*ClientConfig)) *tcpcop
 	return c
 }
 
-func (c *tcpcopy) awaitUp(t *testing.T) {
+func (c *tcpcopy) awaitUp(t testing.TB) {
 	t.Helper()
 	eventually(t, "all links up", func() bool { return c.Stats().Up == c.cfg.Conns })
 }

@@ -252,3 +252,23 @@ func TestDeliveryToAReadingPeerDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A batch as a ring hands it over, to a client that reads it: encoding, one
+// write, and the client's share.
+func BenchmarkDeliver(b *testing.B) {
+	i := serve(b, netip.AddrPort{}, nil)
+	c := dial(b, i.addr, nil)
+	c.awaitUp(b)
+	out := i.opened()[0].out
+	batch := make([]packet.Reply, 64)
+	for k := range batch {
+		batch[k] = typicalReply()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		out.Deliver(batch)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(batch)), "ns/record")
+	st := i.Stats()
+	b.ReportMetric(float64(st.Dropped)/float64(st.Forwarded+st.Dropped)*100, "%dropped")
+}

@@ -152,6 +152,7 @@ func (p *peer) join() error {
 			return refusal(err.Error())
 		}
 		p.lane = lane
+		s.enter(p)
 		return nil
 	})
 }

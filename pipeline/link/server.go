@@ -176,9 +176,8 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 		}
 		return
 	}
-	conn.SetDeadline(time.Time{})
-	s.enter(p)
 	defer s.leave(p)
+	conn.SetDeadline(time.Time{})
 	log := s.cfg.Logger.With("tcpcopy", p.hello.Name, "conn", p.hello.Index, "peer", conn.RemoteAddr().String())
 	log.Info("link up", "claims", len(p.claims))
 	err = p.read()
