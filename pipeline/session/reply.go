@@ -160,7 +160,7 @@ func (c *Core) acknowledged(s *Session, r *packet.Reply, now Time) {
 	}
 	if acked := r.Ack - s.una; acked > 0 {
 		c.advance(s, r.Ack, acked, now)
-	} else if r.Len == 0 && wnd == s.wnd && s.una != s.nxt && r.Flags&packet.FIN == 0 {
+	} else if r.Len == 0 && wnd == s.wnd && wnd > 0 && s.una != s.nxt && r.Flags&packet.FIN == 0 {
 		if s.dupAcks < 255 {
 			s.dupAcks++
 		}

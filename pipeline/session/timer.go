@@ -91,8 +91,11 @@ func (c *Core) rtoTimer(s *Session, now Time) {
 		c.Abort(s, TargetTimeout, now)
 		return
 	}
-	if s.una == s.nxt {
-		c.probe(s, now)
+	if s.una == s.nxt && !before(s.nxt, s.dataEnd()) {
+		s.rtoAt = never
+		return
+	}
+	if (s.una == s.nxt || s.wnd == 0) && c.probe(s, now) {
 		return
 	}
 	// RFC 5681, 3.1 and RFC 6298, 5.4-5.7
@@ -107,15 +110,17 @@ func (c *Core) rtoTimer(s *Session, now Time) {
 	s.rtoAt = now + s.backedOff()
 }
 
-// probe asks a target that closed its window with one byte.
-func (c *Core) probe(s *Session, now Time) {
-	if s.finSent || !before(s.nxt, s.dataEnd()) {
-		s.rtoAt = never
-		return
+// probe asks a target that closed its window with one byte (RFC 9293,
+// 3.8.6.1), the same one until it is taken. It reports whether there was one.
+func (c *Core) probe(s *Session, now Time) bool {
+	if c.sendData(s, s.una, 1, now, s.una != s.nxt) == 0 {
+		return false
 	}
-	s.nxt += c.sendData(s, s.nxt, 1, now, false)
+	s.nxt = seqMax(s.nxt, s.una+1)
+	s.rttAt = never
 	s.backoff = min(s.backoff+1, 10)
 	s.rtoAt = now + s.backedOff()
+	return true
 }
 
 func (s *Session) backedOff() Time { return min(s.rto<<s.backoff, maxRTO) }
