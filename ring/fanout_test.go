@@ -161,6 +161,22 @@ func TestGroupSpreadsPacketsAsPacketShard(t *testing.T) {
 	}
 }
 
+func TestGroupOnAllInterfacesSpreadsPackets(t *testing.T) {
+	p := newPair(t)
+	rings := p.b.group(Config{Filter: onlyTCP}, 2, ShardProgram(2))
+	outside, loop := p.a.wire("va"), p.b.wire("lo")
+	want := make([]int, 2)
+	for i := range 50 {
+		b := tcp(port(b4, uint16(i)), port(b4, 80), nil)
+		want[shard(b, 2)] += 2
+		outside.send(b)
+		loop.send(b)
+	}
+	for i, r := range rings {
+		collect(t, r, want[i])
+	}
+}
+
 func TestGroupWithoutProgramKeepsFlowsTogether(t *testing.T) {
 	p := newPair(t)
 	rings := p.b.group(Config{Interface: "vb", Filter: onlyTCP}, 2, nil)

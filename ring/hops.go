@@ -101,15 +101,18 @@ func (h *Hops) Add(target netip.Addr) (*Hop, error) {
 // follow resolves all hops again, after events and from time to time.
 func (h *Hops) follow() {
 	defer h.close()
+	refreshed := time.Now()
 	timer := time.NewTimer(refreshEvery)
 	for {
-		refresh := false
 		select {
 		case <-h.ctx.Done():
 			return
 		case <-h.dirty:
 		case <-timer.C:
-			refresh = true
+		}
+		refresh := time.Since(refreshed) >= refreshEvery
+		if refresh {
+			refreshed = time.Now()
 		}
 		next := refreshEvery
 		h.mu.Lock()

@@ -342,6 +342,23 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestMissingCapabilityIsNamed(t *testing.T) {
+	h := newHost(t)
+	h.in(func() {
+		// Of this thread alone, which ends.
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		must(t, unix.Capset(&head, &[2]unix.CapUserData{}[0]))
+		if _, err := Open(Config{Interface: "lo"}); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "cap_net_raw") {
+			t.Error(err)
+		}
+		for _, mode := range []Mode{Link, Raw} {
+			if _, err := NewTx(mode); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "cap_net_raw") {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestPromiscuousRingOpens(t *testing.T) {
 	p := newPair(t)
 	p.b.open(Config{Interface: "vb", Promiscuous: true})

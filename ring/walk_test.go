@@ -70,4 +70,3 @@ func TestNextDoesNotAllocate(t *testing.T) {
 		})
 	}
 }
-
