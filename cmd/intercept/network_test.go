@@ -64,6 +64,8 @@ func must(t *testing.T, err error) {
 
 func build(t *testing.T) {
 	t.Helper()
+	// A new namespace inherits it from the host's first one.
+	sysctl(t, "ipv4/ip_forward", "0")
 	lo, err := netlink.LinkByName("lo")
 	must(t, err)
 	must(t, netlink.LinkSetUp(lo))

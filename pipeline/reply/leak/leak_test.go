@@ -27,6 +27,9 @@ func host(t *testing.T) *Guard {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)
 	}
+	// A new namespace inherits these from the host's first one.
+	write(t, "ipv4/ip_forward", "0")
+	write(t, "ipv6/conf/all/forwarding", "0")
 	up := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "up0"}, PeerName: "up1"}
 	must(t, netlink.LinkAdd(up))
 	for _, name := range []string{"lo", "up0", "up1"} {
