@@ -347,7 +347,8 @@ func TestMissingCapabilityIsNamed(t *testing.T) {
 	h.in(func() {
 		// Of this thread alone, which ends.
 		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		must(t, unix.Capset(&head, &[2]unix.CapUserData{}[0]))
+		var none [2]unix.CapUserData
+		must(t, unix.Capset(&head, &none[0]))
 		if _, err := Open(Config{Interface: "lo"}); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "cap_net_raw") {
 			t.Error(err)
 		}
