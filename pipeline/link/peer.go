@@ -137,6 +137,8 @@ func (p *peer) join() error {
 			}
 		}
 	}
+	s.joining.Lock()
+	defer s.joining.Unlock()
 	if s.cfg.Single && !s.only(p.hello.Instance) {
 		return refusal("this intercept serves one tcpcopy only (--single) and has it already")
 	}

@@ -42,6 +42,8 @@ type Server struct {
 
 	conns atomic.Int32
 
+	joining sync.Mutex // so that a single tcpcopy is the only one that joins
+
 	mu         sync.Mutex
 	peers      map[*peer]struct{} // that have a lane
 	complaints map[complaint]time.Time
