@@ -249,3 +249,10 @@ func (b *bed) wait(d Time) {
 	}
 	b.now = end
 }
+
+const (
+	ackOnly = packet.ACK
+	reset   = packet.RST | packet.ACK
+)
+
+func itoa(n int) string { return fmt.Sprint(n) }

@@ -71,7 +71,7 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 		c.insertFIN(s, g.Seq+uint32(g.Len), ack)
 	}
 	if s.state == Parked && s.first != 0 {
-		c.reopen(s, ClosedByTarget, now)
+		c.reopen(s, ClosedByTarget)
 	}
 }
 

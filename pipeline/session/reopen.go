@@ -14,7 +14,7 @@ func (c *Core) leave(s *Session, now Time) {
 		} else {
 			c.sendRST(s, now)
 		}
-		c.lostTarget(s, ClosedByTarget, now)
+		c.lostTarget(s, ClosedByTarget)
 		return
 	}
 	s.parking = true
@@ -23,25 +23,25 @@ func (c *Core) leave(s *Session, now Time) {
 
 // lostTarget goes on with a new connection. A turn that comes to no answer in
 // maxReopens of them is given up.
-func (c *Core) lostTarget(s *Session, why Reason, now Time) {
+func (c *Core) lostTarget(s *Session, why Reason) {
 	if s.first != 0 {
 		s.reopens++
 	}
-	switch {
-	case s.partial:
-		c.Stats.TurnsLost++
-	case s.reopens > maxReopens:
-		c.Stats.TurnsLost++
-		s.reopens = 0
+	if s.reopens > maxReopens {
+		s.partial = true
 		c.dropFirst(s, why)
 	}
-	c.reopen(s, why, now)
+	if s.partial {
+		c.Stats.TurnsLost++
+		s.turnOpen, s.reopens = false, 0
+	}
+	c.reopen(s, why)
 }
 
 // reopen makes a session ready for a new connection to the target, which
 // takes up the first turn that was not answered. The old one is gone. The rest
 // of a turn whose beginning is not to be had any more is dropped.
-func (c *Core) reopen(s *Session, why Reason, now Time) {
+func (c *Core) reopen(s *Session, why Reason) {
 	for s.first != 0 && !c.pieces.at(s.first).turn {
 		s.partial = true
 		c.dropFirst(s, why)

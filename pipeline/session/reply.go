@@ -27,7 +27,7 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 	}
 	s.peerAt = now
 	if r.Flags&packet.RST != 0 {
-		c.targetReset(s, now)
+		c.targetReset(s)
 		return
 	}
 	if r.HasTimestamp && int32(r.TSVal-s.tsRecent) > 0 {
@@ -283,7 +283,7 @@ func (c *Core) close(s *Session, now Time) {
 	switch {
 	case s.state == Closing && finAcked && s.parking:
 		s.parking = false
-		c.reopen(s, ClosedByTarget, now)
+		c.reopen(s, ClosedByTarget)
 	case s.state == Closing && finAcked && s.peerFIN:
 		s.state = TimeWait
 		s.endAt = now + timeWait
@@ -296,7 +296,7 @@ func (c *Core) close(s *Session, now Time) {
 }
 
 // targetReset takes a RST of the target.
-func (c *Core) targetReset(s *Session, now Time) {
+func (c *Core) targetReset(s *Session) {
 	if s.state == TimeWait || s.state == Closing && s.inEnded || s.inEnded && s.una == s.nxt && s.nextPiece == 0 {
 		why := Finished
 		if s.turnOpen && s.have() == s.turnHave {
@@ -305,5 +305,5 @@ func (c *Core) targetReset(s *Session, now Time) {
 		c.end(s, why)
 		return
 	}
-	c.lostTarget(s, ResetByTarget, now)
+	c.lostTarget(s, ResetByTarget)
 }

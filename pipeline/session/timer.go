@@ -61,7 +61,7 @@ func (c *Core) endTimer(s *Session, now Time) {
 		c.sendRST(s, now)
 		if s.parking {
 			s.parking = false
-			c.reopen(s, ClosedByTarget, now)
+			c.reopen(s, ClosedByTarget)
 			return
 		}
 		c.end(s, Finished)
