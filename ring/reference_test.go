@@ -32,7 +32,7 @@ func TestSameFramesAsGopacket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t)
 			c := versions[name]
-			own, other := p.b.open(c), p.b.reference(version, 1<<18, 8, 50*time.Millisecond)
+			own, other := p.b.open(c), p.b.reference(version, 1<<14, 1000, 50*time.Millisecond)
 			w := p.a.wire("va")
 			const n = 100
 			for i := range n {
@@ -82,7 +82,7 @@ func isOurs(b []byte) bool {
 
 // BenchmarkReader reads full rings; ns/op is per frame, of user time alone.
 func BenchmarkReader(b *testing.B) {
-	const blocks, batch = 16, 4096
+	const batch = 4096
 	for _, size := range []int{64, 1500} {
 		data := tcp(port(a4, 1), port(b4, 80), make([]byte, size-linkLen-40))
 		run := func(name string, open func(host) func() int) {
@@ -111,7 +111,7 @@ func BenchmarkReader(b *testing.B) {
 			suffix = "/1500"
 		}
 		run("own"+suffix, func(h host) func() int {
-			r := h.open(Config{Interface: "vb", Blocks: blocks})
+			r := h.open(Config{Interface: "vb"})
 			return func() (n int) {
 				for f := (Frame{}); r.Next(&f); n++ {
 					sink += int(f.Data[0])
@@ -120,7 +120,7 @@ func BenchmarkReader(b *testing.B) {
 			}
 		})
 		run("gopacket"+suffix, func(h host) func() int {
-			r := h.reference(afpacket.TPacketVersion3, DefaultBlockSize, blocks, time.Microsecond)
+			r := h.reference(afpacket.TPacketVersion3, DefaultBlockSize, DefaultBlocks, time.Microsecond)
 			return func() (n int) {
 				for ; ; n++ {
 					data, _, err := r.ZeroCopyReadPacketData()

@@ -10,6 +10,7 @@ package ring
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -33,9 +34,14 @@ const (
 )
 
 // Defaults of a Config's zero fields: 16 MB for either version.
+//
+// A V3 block with only one packet in it is handed over after RetireTimeout
+// like a full one, so a reader may pause for Blocks * RetireTimeout, 64 ms,
+// even under light load; blocks of 256 KB still hold any packet but those of
+// BIG TCP whole.
 const (
-	DefaultBlockSize     = 1 << 20 // holds the largest super-packet whole
-	DefaultBlocks        = 16
+	DefaultBlockSize     = 256 << 10
+	DefaultBlocks        = 64
 	DefaultFrameSize     = 256 // the longest headers, for V2
 	DefaultRetireTimeout = time.Millisecond
 )
@@ -148,8 +154,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("ring: block size %d: it must be a multiple of the page size, %d", c.BlockSize, page)
 	case c.Blocks < 2:
 		return fmt.Errorf("ring: %d blocks: at least 2 are needed", c.Blocks)
-	case c.BlockSize > 1<<30 || c.Blocks > 1<<31/c.BlockSize:
-		return fmt.Errorf("ring: %d blocks of %d bytes: a ring holds 2 GB at most", c.Blocks, c.BlockSize)
+	case c.BlockSize > 1<<30 || c.Blocks > math.MaxUint32/c.BlockSize:
+		return fmt.Errorf("ring: %d blocks of %d bytes: a ring has less than 4 GB", c.Blocks, c.BlockSize)
 	case c.Version == V2 && (c.FrameSize < 128 || c.FrameSize%frameAlign != 0 || c.BlockSize%c.FrameSize != 0):
 		return fmt.Errorf("ring: frame size %d: it must be a multiple of %d, 128 at least, and divide the block size %d", c.FrameSize, frameAlign, c.BlockSize)
 	case c.RetireTimeout < time.Millisecond:

@@ -14,8 +14,9 @@ import (
 )
 
 var versions = map[string]Config{
-	"V2": {Interface: "vb", Version: V2, BlockSize: 1 << 16, Blocks: 4, FrameSize: 2048},
-	"V3": {Interface: "vb", BlockSize: 1 << 18, Blocks: 4},
+	"V2": {Interface: "vb", Version: V2, BlockSize: 1 << 16, Blocks: 8, FrameSize: 2048},
+	// Many blocks: a slow sender fills one each millisecond.
+	"V3": {Interface: "vb", BlockSize: 1 << 14, Blocks: 1000},
 }
 
 // onlyTCP keeps what the kernels say to each other out of the tests.
@@ -320,7 +321,7 @@ func TestOpenNamesWhatIsWrong(t *testing.T) {
 		{Config{Interface: "nosuch0"}, `no interface "nosuch0"`},
 		{Config{Interface: "lo", BlockSize: 1000}, "block size 1000"},
 		{Config{Interface: "lo", Blocks: 1}, "1 blocks"},
-		{Config{Interface: "lo", Blocks: 1 << 20}, "2 GB"},
+		{Config{Interface: "lo", Blocks: 1 << 20}, "4 GB"},
 		{Config{Interface: "lo", Version: V2, FrameSize: 300}, "frame size 300"},
 		{Config{Interface: "lo", Version: 9}, "version 9"},
 		{Config{Interface: "lo", RetireTimeout: time.Microsecond}, "retire timeout"},
