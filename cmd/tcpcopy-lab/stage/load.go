@@ -46,6 +46,7 @@ func (s *Stage) Load(c load.Config, second func(load.Stat)) (*Load, error) {
 		out.Close()
 	}()
 	go func() {
+		defer lines.Close() // whatever else the process writes does not hold its end up
 		in := json.NewDecoder(lines)
 		for {
 			var line load.Line
