@@ -117,7 +117,7 @@ func (m *mill) handshake() {
 	m.core.Client(&m.s, &packet.Segment{Flags: packet.SYN, Seq: 1<<32 - 300, Options: []byte{2, 4, 5, 180, 4, 2, 1, 3, 3, 7, 1, 1}}, m.now)
 	m.settle()
 	r := packet.Reply{Flags: packet.SYN | packet.ACK, Seq: 1<<32 - 200, Ack: m.s.iss + 1, Window: 20_000}
-	r.SACKOK, r.WindowScale, r.MSS = true, 2, 1460
+	r.SACKOK, r.WindowScale, r.MSS = m.byte() < 200, 2, uint16(50+int(m.byte()))
 	m.core.Reply(&m.s, &r, m.now)
 	m.settle()
 }
