@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
@@ -258,6 +259,32 @@ func TestFailedMessagesAreCountedAndPassedOver(t *testing.T) {
 				t.Errorf("mode %d: %v: %d, want %d", mode, e, got[e], n)
 			}
 		}
+	}
+}
+
+func TestFullQueueCostsMessagesNotTime(t *testing.T) {
+	p := newPair(t)
+	hop, err := p.a.hops("").Add(b4)
+	must(t, err)
+	for errno, c := range map[unix.Errno]struct{ limit, buffer int }{
+		unix.EAGAIN:  {limit: 1 << 20, buffer: 1},     // the socket's buffer is full
+		unix.ENOBUFS: {limit: 4000, buffer: 16 << 20}, // the device's queue is
+	} {
+		q := &netlink.Tbf{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: hop.Ifindex(), Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
+			Rate: 10000, Limit: uint32(c.limit), Buffer: 2000 * 100_000 / 64} // a burst of 2000 bytes, in ticks of 64 ns
+		must(t, p.a.nl.QdiscReplace(q))
+		tx := &peer{t: t, tx: p.a.newTx(Link), hop: hop, src: packet.EndpointFrom(port(a4, 999)), dst: packet.EndpointFrom(port(b4, 80))}
+		must(t, unix.SetsockoptInt(tx.tx.link.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, c.buffer))
+		const n = 40
+		for range n {
+			tx.send(packet.ACK, nil, make([]byte, 1400))
+		}
+		tx.tx.Flush()
+		s := tx.tx.Stats()
+		if len(s.Errors) != 1 || s.Errors[0].Errno != errno || s.Messages == 0 || s.Messages+s.Errors[0].Count != n {
+			t.Errorf("%v: %+v", errno, s)
+		}
+		must(t, p.a.nl.QdiscDel(q))
 	}
 }
 

@@ -33,9 +33,15 @@ func FuzzWalk(f *testing.F) {
 		r := &Ring{version: Version(v % 2)}
 		r.walk = newWalk(r.version, mem, size, 256)
 		var fr Frame
-		n := 0
-		for r.Next(&fr) {
-			if n++; n > len(mem) {
+		for n := 0; ; n++ {
+			ready := r.Ready()
+			if !r.Next(&fr) {
+				break
+			}
+			if !ready {
+				t.Fatal("a frame that was not ready")
+			}
+			if n > len(mem) {
 				t.Fatal("no end")
 			}
 			if len(fr.Data) > size || fr.Wire < len(fr.Data) {
