@@ -98,7 +98,15 @@ func (m *mill) client(flags packet.Flags) {
 
 func (m *mill) reply(flags packet.Flags) {
 	s := &m.s
-	r := packet.Reply{Flags: flags, Seq: m.near(s.rcvNxt), Ack: m.near(s.nxt), Len: uint32(m.length()), Window: uint16(m.near(20_000))}
+	r := packet.Reply{Flags: flags, Seq: m.near(s.rcvNxt), Len: uint32(m.length())}
+	switch how := m.byte(); {
+	case how < 128:
+		r.Ack, r.Window = m.near(s.una), 20_000
+	case how < 160:
+		r.Ack = m.near(s.una) // the window is closed
+	default:
+		r.Ack, r.Window = m.near(s.nxt), uint16(m.near(20_000))
+	}
 	r.WindowScale, r.MSS = m.byte(), uint16(m.near(1460))
 	if r.WindowScale > 14 {
 		r.WindowScale = packet.NoWindowScale
