@@ -72,34 +72,72 @@ func TestSuperPacketIsCutAndManyPiecesAreJoined(t *testing.T) {
 	}
 }
 
-func TestHoleThatNeverClosesEndsTheSessionAndLaterTurnsAreCopied(t *testing.T) {
+func TestTurnsBehindAHoleThatNeverClosesAreCopied(t *testing.T) {
 	b := newBed(t, Config{})
 	b.open()
 	b.turn(1, 1, 1)
 	b.data(201, 100, 201) // 101 to 200 was not captured
-	b.now += 3 * Second
+	b.now += Second
 	b.data(301, 100, 201)
 	b.data(401, 100, 401) // the next turn, known only behind the hole
+	b.data(501, 50, 401)
 	b.want()
-	b.wait(holeTimeout - 3*Second)
-	b.want("RA 101 ack 201")
-	b.wantState(Watching)
-	st := &b.core.Stats
-	if st.Closed[CaptureHole] != 1 || st.Dropped[CaptureHole] != 300 {
-		t.Errorf("%+v", st)
-	}
-	b.data(501, 100, 401) // the rest of that turn
-	b.want()
-	b.data(601, 100, 601)
-	b.want("S 600")
+	b.wait(holeAnswered - Second)
+	b.want("FA 101 ack 201", "S 400")
 	b.accept()
-	b.want("PA 601+100 ack 1")
-	if st.Midstream != 0 {
-		t.Errorf("%d sessions began mid-stream", st.Midstream)
+	b.want("PA 401+150 ack 1")
+	st := &b.core.Stats
+	if st.Dropped[CaptureHole] != 200 || st.TurnsLost != 1 || st.Midstream != 0 {
+		t.Errorf("%+v", st)
 	}
 	if b.syn.WindowScale != 7 || b.syn.MSS != 1460 {
 		t.Errorf("the client's options are lost: %+v", b.syn)
 	}
+	b.data(101, 100, 1) // too late
+	b.want()
+	if st.Dropped[Duplicate] != 100 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestTurnsBeforeAHoleAreDeliveredBeforeThoseBehind(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.data(1, 100, 1)
+	b.want("PA 1+100 ack 1")
+	b.reply(ackOnly, 1, 0, 101)
+	b.data(101, 100, 201)
+	b.data(201, 100, 401) // cut: 301 to 400 was not captured
+	b.data(401, 100, 401)
+	b.data(501, 100, 601)
+	b.wait(holeAnswered)
+	b.want()
+	b.reply(pushed, 1, 200, 101)
+	b.want("PA 101+100 ack 201")
+	b.reply(pushed, 201, 200, 201)
+	b.wait(silence + Second/10)
+	b.want("FA 201 ack 401", "S 500")
+	b.accept()
+	b.want("PA 501+100 ack 1")
+	if st := &b.core.Stats; st.Dropped[CaptureHole] != 200 || st.TurnsCopied != 2 || st.TurnsLost != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestHoleWithNoTurnBehindItEndsTheSession(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.turn(1, 1, 1)
+	b.data(201, 100, 1)
+	b.wait(holeTimeout)
+	b.want("RA 101 ack 201")
+	b.wantState(Watching)
+	st := &b.core.Stats
+	if st.Closed[CaptureHole] != 1 || st.Dropped[CaptureHole] != 100 {
+		t.Errorf("%+v", st)
+	}
+	b.data(301, 100, 201)
+	b.want("S 300")
 }
 
 func TestHoleThatClosesLateIsNoLoss(t *testing.T) {

@@ -2,17 +2,6 @@ package session
 
 import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 
-const (
-	// holeTimeout is how long a hole may stay open: a client repeats what the
-	// network lost well within it, so what is still missing was lost by the
-	// capture.
-	holeTimeout = 10 * Second
-	// maxAhead bounds the segments kept beyond a hole, maxAheadBytes how far
-	// beyond a segment is believed to belong to the connection.
-	maxAhead      = 1024
-	maxAheadBytes = 64 << 20
-)
-
 // Restarts reports whether g is the SYN of a new connection that uses the
 // same endpoints as s: the owner then calls Superseded, lets s come to its end
 // by itself, and begins another session.
@@ -182,77 +171,6 @@ func (c *Core) insertFIN(s *Session, seq, ack uint32) {
 		c.queueEnd(s, pieceFIN, seq, ack)
 	default:
 		c.insertAhead(s, seq, ack, pieceFIN, nil, s.clientAt)
-	}
-}
-
-// insertAhead keeps a segment that lies beyond a hole.
-func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte, now Time) {
-	if seq-s.inNext > maxAheadBytes {
-		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
-		return
-	}
-	if s.aheadN >= maxAhead {
-		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
-		c.lose(s, ReassemblyLimit, seq+uint32(len(b)), ack, now)
-		return
-	}
-	prev, i := uint32(0), s.ahead
-	for i != 0 && !before(seq, c.pieces.at(i).seq) {
-		prev, i = i, c.pieces.at(i).next
-	}
-	n := c.pieces.alloc(seq, ack, kind, b)
-	c.Stats.Buffered += uint64(len(b))
-	c.pieces.at(n).next = i
-	if prev == 0 {
-		s.ahead = n
-	} else {
-		c.pieces.at(prev).next = n
-	}
-	s.aheadN++
-	if s.holeAt == never {
-		s.holeAt = now + holeTimeout
-	}
-}
-
-// closeHole moves to the queue what a segment has connected to it. Overlaps
-// are resolved in favour of what came into the queue first.
-func (c *Core) closeHole(s *Session, now Time) {
-	moved := false
-	for s.ahead != 0 {
-		i := s.ahead
-		p := c.pieces.at(i)
-		if before(s.inNext, p.seq) {
-			break
-		}
-		s.ahead = p.next
-		s.aheadN--
-		moved = true
-		cut := s.inNext - p.seq
-		switch {
-		case p.kind == pieceFIN:
-			seq, ack := p.seq, p.ack
-			c.pieces.release(i)
-			if cut == 0 {
-				c.queueEnd(s, pieceFIN, seq, ack)
-			}
-		case cut >= p.len:
-			c.Stats.Dropped[Duplicate] += uint64(p.len)
-			c.Stats.Buffered -= uint64(p.len)
-			c.pieces.release(i)
-		default:
-			c.Stats.Dropped[Duplicate] += uint64(cut)
-			c.Stats.Buffered -= uint64(cut)
-			p.seq, p.len, p.skip = p.seq+cut, p.len-cut, p.skip+cut
-			c.queue(s, i)
-		}
-	}
-	if s.inEnded {
-		c.dropAhead(s, Duplicate)
-	}
-	if s.ahead == 0 {
-		s.holeAt = never
-	} else if moved {
-		s.holeAt = now + holeTimeout
 	}
 }
 

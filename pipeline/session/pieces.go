@@ -15,7 +15,9 @@ type piece struct {
 	skip uint32 // bytes at the front of buf that do not count
 	kind pieceKind
 	turn bool // begins a turn
-	buf  *bytebufferpool.ByteBuffer
+	// fresh pieces follow bytes that were lost, and take a new connection.
+	fresh bool
+	buf   *bytebufferpool.ByteBuffer
 }
 
 type pieceKind uint8

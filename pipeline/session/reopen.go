@@ -9,16 +9,32 @@ const maxReopens = 3
 // on in a new connection.
 func (c *Core) leave(s *Session, now Time) {
 	if s.turnOpen || s.nextPiece != 0 {
-		if s.una == s.nxt {
-			c.sendControl(s, s.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
-		} else {
-			c.sendRST(s, now)
-		}
+		c.hangUp(s, now)
 		c.lostTarget(s, ClosedByTarget)
 		return
 	}
 	s.parking = true
 	c.sendFIN(s, now)
+}
+
+// hangUp ends a connection that nobody needs any more, and does not wait for
+// the target.
+func (c *Core) hangUp(s *Session, now Time) {
+	if s.una == s.nxt {
+		c.sendControl(s, s.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
+	} else {
+		c.sendRST(s, now)
+	}
+}
+
+// renew takes a new connection for what follows a hole.
+func (c *Core) renew(s *Session, now Time) {
+	c.endTurn(s)
+	for s.first != s.nextPiece {
+		c.dropFirst(s, CaptureHole)
+	}
+	c.hangUp(s, now)
+	c.reopen(s, CaptureHole)
 }
 
 // lostTarget goes on with a new connection. A turn that comes to no answer in
@@ -64,6 +80,7 @@ func (c *Core) reopen(s *Session, why Reason) {
 	s.hasBase = true
 	s.keep, s.released, s.nextPiece = p.seq, p.seq, s.first
 	s.una, s.nxt = p.seq, p.seq
+	s.credited = seqMax(s.credited, p.seq) // bytes in between were lost
 	s.state = Opening
 	c.Stats.Reopened++
 }

@@ -34,8 +34,7 @@ func (c *Core) Timer(s *Session, now Time) {
 		return
 	}
 	if now >= s.holeAt {
-		c.lose(s, CaptureHole, s.inNext, s.ackLast, now)
-		return
+		c.passHole(s, now)
 	}
 	if now >= s.ackAt {
 		s.ackNow = true

@@ -28,8 +28,14 @@ func (c *Core) release(s *Session, now Time) {
 			return
 		}
 		if p.turn {
-			if wait := !c.cfg.NoWait || p.kind == pieceRST; wait && !c.answered(s, p, now) {
+			behindHole := p.fresh && p.seq != s.iss+1
+			wait := (!c.cfg.NoWait || p.kind == pieceRST) && !(behindHole && s.released == s.iss+1)
+			if wait && !c.answered(s, p, now) || behindHole && s.una != s.nxt {
 				break
+			}
+			if behindHole {
+				c.renew(s, now)
+				return
 			}
 			c.endTurn(s)
 			s.turnOpen = p.kind == pieceData

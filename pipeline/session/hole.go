@@ -1,0 +1,169 @@
+package session
+
+const (
+	// holeTimeout is how long a hole may stay open: a client repeats what the
+	// network lost well within it, so what is still missing was lost by the
+	// capture. Where the client has read a response behind the hole, production
+	// had most likely received what is missing, and holeAnswered is enough.
+	holeTimeout  = 10 * Second
+	holeAnswered = 3 * Second
+	// maxAhead bounds the segments kept beyond a hole, maxAheadBytes how far
+	// beyond a segment is believed to belong to the connection.
+	maxAhead      = 1024
+	maxAheadBytes = 64 << 20
+)
+
+// insertAhead keeps a segment that lies beyond a hole.
+func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte, now Time) {
+	if seq-s.inNext > maxAheadBytes {
+		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
+		return
+	}
+	if s.aheadN >= maxAhead {
+		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
+		c.lose(s, ReassemblyLimit, seq+uint32(len(b)), ack, now)
+		return
+	}
+	prev, i := uint32(0), s.ahead
+	for i != 0 && !before(seq, c.pieces.at(i).seq) {
+		prev, i = i, c.pieces.at(i).next
+	}
+	n := c.pieces.alloc(seq, ack, kind, b)
+	c.Stats.Buffered += uint64(len(b))
+	c.pieces.at(n).next = i
+	if prev == 0 {
+		s.ahead = n
+	} else {
+		c.pieces.at(prev).next = n
+	}
+	s.aheadN++
+	if s.holeAt == never {
+		s.holeAt = now + holeTimeout
+	}
+	if before(s.ackLast, ack) {
+		s.holeAt = min(s.holeAt, now+holeAnswered)
+	}
+}
+
+// closeHole moves to the queue what a segment has connected to it. Overlaps
+// are resolved in favour of what came into the queue first.
+func (c *Core) closeHole(s *Session, now Time) {
+	moved := false
+	for s.ahead != 0 {
+		i := s.ahead
+		p := c.pieces.at(i)
+		if before(s.inNext, p.seq) {
+			break
+		}
+		s.ahead = p.next
+		s.aheadN--
+		moved = true
+		cut := s.inNext - p.seq
+		switch {
+		case p.kind == pieceFIN:
+			seq, ack := p.seq, p.ack
+			c.pieces.release(i)
+			if cut == 0 {
+				c.queueEnd(s, pieceFIN, seq, ack)
+			}
+		case cut >= p.len:
+			c.Stats.Dropped[Duplicate] += uint64(p.len)
+			c.Stats.Buffered -= uint64(p.len)
+			c.pieces.release(i)
+		default:
+			c.Stats.Dropped[Duplicate] += uint64(cut)
+			c.Stats.Buffered -= uint64(cut)
+			p.seq, p.len, p.skip = p.seq+cut, p.len-cut, p.skip+cut
+			c.queue(s, i)
+		}
+	}
+	if s.inEnded {
+		c.dropAhead(s, Duplicate)
+	}
+	if s.ahead == 0 {
+		s.holeAt = never
+	} else if moved {
+		s.holeAt = now + holeTimeout
+	}
+}
+
+// passHole goes on behind bytes that the capture lost, at the first turn that
+// is known to begin there: its acknowledgment is above that of the piece right
+// before it. The turns before the hole are delivered first; the one that the
+// hole cuts is dropped, and the rest takes a new connection.
+func (c *Core) passHole(s *Session, now Time) {
+	if !c.boundaryAhead(s) {
+		c.lose(s, CaptureHole, s.inNext, s.ackLast, now)
+		return
+	}
+	c.dropCut(s)
+	p := c.pieces.at(s.ahead)
+	s.inNext, s.ackLast = p.seq, p.ack
+	i := s.ahead
+	s.ahead = p.next
+	s.aheadN--
+	c.queue(s, i)
+	p.turn, p.fresh = true, true
+	c.closeHole(s, now)
+	if s.state == Parked {
+		c.reopen(s, CaptureHole)
+	}
+}
+
+// boundaryAhead drops the pieces beyond the hole up to the first that begins
+// a turn, and reports whether there is one.
+func (c *Core) boundaryAhead(s *Session) bool {
+	n := 0
+	last := s.ahead
+	for i := c.pieces.at(last).next; i != 0; last, i = i, c.pieces.at(i).next {
+		n++
+		q, p := c.pieces.at(last), c.pieces.at(i)
+		if p.kind != pieceData || p.seq != q.end() || !before(q.ack, p.ack) {
+			continue
+		}
+		for range n {
+			k := s.ahead
+			q := c.pieces.at(k)
+			s.ahead = q.next
+			s.aheadN--
+			c.Stats.Dropped[CaptureHole] += uint64(q.len)
+			c.Stats.Buffered -= uint64(q.len)
+			c.pieces.release(k)
+		}
+		return true
+	}
+	return false
+}
+
+// dropCut drops the end of the queue: the turn into which the hole falls, as
+// far as it was not released. What the target has of it already ends with its
+// connection.
+func (c *Core) dropCut(s *Session) {
+	c.Stats.TurnsLost++
+	if s.nextPiece == 0 {
+		return
+	}
+	cut, kept := uint32(0), uint32(0) // first piece to go, and the one before
+	last := uint32(0)
+	for i := s.first; i != 0; last, i = i, c.pieces.at(i).next {
+		if i == s.nextPiece || cut != 0 && c.pieces.at(i).turn {
+			cut, kept = i, last
+		}
+	}
+	for i := cut; i != 0; {
+		p := c.pieces.at(i)
+		next := p.next
+		c.Stats.Dropped[CaptureHole] += uint64(p.len)
+		c.Stats.Buffered -= uint64(p.len)
+		c.pieces.release(i)
+		i = next
+	}
+	if s.nextPiece == cut {
+		s.nextPiece = 0
+	}
+	if s.last = kept; kept == 0 {
+		s.first = 0
+	} else {
+		c.pieces.at(kept).next = 0
+	}
+}
