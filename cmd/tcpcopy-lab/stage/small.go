@@ -53,7 +53,9 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 	for i := range n.Assistants {
 		assistants = append(assistants, assistant(i))
 	}
-	args := []string{p.Tcpcopy, "-x", "80-" + net.JoinHostPort(target, "80"), "-s", strings.Join(assistants, ",")}
+	// Both sides, the clients and tcpcopy share two cores here: it waits longer
+	// for its turn than on a production host, and its rings must last.
+	args := []string{p.Tcpcopy, "-x", "80-" + net.JoinHostPort(target, "80"), "-s", strings.Join(assistants, ","), "-B", "64"}
 	if !o.Keep {
 		args = append(args, "-c", pool)
 	}
