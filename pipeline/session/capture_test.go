@@ -124,6 +124,24 @@ func TestTurnsBeforeAHoleAreDeliveredBeforeThoseBehind(t *testing.T) {
 	}
 }
 
+func TestSecondHoleHasItsOwnTime(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.data(101, 100, 201)
+	b.data(201, 100, 401) // a turn between two holes
+	b.data(401, 100, 401)
+	b.data(501, 100, 601)
+	b.wait(holeAnswered)
+	b.want("FA 1 ack 1", "S 200")
+	b.accept()
+	b.want("PA 201+100 ack 1")
+	b.reply(pushed, 1, 200, 301)
+	b.wait(holeTimeout - Second)
+	b.want("A 301 ack 201")
+	b.wait(Second)
+	b.want("FA 301 ack 201", "S 500")
+}
+
 func TestHoleWithNoTurnBehindItEndsTheSession(t *testing.T) {
 	b := newBed(t, Config{})
 	b.open()

@@ -104,6 +104,7 @@ func (c *Core) passHole(s *Session, now Time) {
 	s.aheadN--
 	c.queue(s, i)
 	p.turn, p.fresh = true, true
+	s.holeAt = now + holeTimeout // where another hole follows
 	c.closeHole(s, now)
 	if s.state == Parked {
 		c.reopen(s, CaptureHole)

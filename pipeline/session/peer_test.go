@@ -61,6 +61,7 @@ type peer struct {
 
 	// Server.
 	parsed  uint32 // behind the last complete request
+	decided uint32 // beginning of the large request that was looked at
 	pending []request
 	served  int
 	busy    bool
@@ -129,7 +130,7 @@ func (p *peer) recv(g *wire) {
 // recvSYN answers a SYN, or refuses it as a target does that is starting.
 func (p *peer) recvSYN(g *wire) {
 	w, sc := p.w, p.w.sc
-	if w.chance(sc.refuse) {
+	if w.chance(sc.refuse) || w.now < w.downUntil {
 		w.toSession(p.ep, packet.Reply{Src: targetEnd, Dst: p.ep, Ack: g.seq + 1, Flags: packet.RST | packet.ACK})
 		return
 	}
@@ -407,6 +408,14 @@ func (p *peer) take(n uint32) {
 			return
 		}
 		size := int(binary.BigEndian.Uint32(h[12:]))
+		if size > 10_000 && p.decided != p.parsed {
+			p.decided = p.parsed
+			if p.w.chance(p.w.sc.rejectLarge) {
+				p.write(150) // too large: answers, closes, reads no more
+				p.shut()
+				return
+			}
+		}
 		if have < size {
 			break
 		}
@@ -431,8 +440,12 @@ func (p *peer) serve() {
 	}
 	r := p.pending[0]
 	p.pending = p.pending[1:]
-	if w.chance(sc.reset) {
+	switch {
+	case w.chance(sc.reset):
 		p.reset()
+		return
+	case w.chance(sc.hangUp):
+		p.shut()
 		return
 	}
 	i, _ := slices.BinarySearchFunc(p.fl.requests, r.start, func(a request, at int) int { return a.start - at })
@@ -445,10 +458,7 @@ func (p *peer) serve() {
 			return
 		}
 		p.served++
-		if n := sc.answer(w, r.response); n > 0 {
-			p.end += uint32(n)
-			p.pushes = append(p.pushes, p.end)
-		}
+		p.write(sc.answer(w, r.response))
 		if sc.keepalive > 0 && p.served >= sc.keepalive {
 			p.shut()
 		}
@@ -462,9 +472,16 @@ func (p *peer) greet() {
 	if p.rcvNxt != p.irs+1 {
 		p.w.fail("%v: the client spoke before the greeting", p.fl)
 	}
-	p.end += uint32(p.fl.greeting)
-	p.pushes = append(p.pushes, p.end)
+	p.write(p.fl.greeting)
 	p.send()
+}
+
+// write is the server giving n bytes to its socket.
+func (p *peer) write(n int) {
+	if n > 0 {
+		p.end += uint32(n)
+		p.pushes = append(p.pushes, p.end)
+	}
 }
 
 // shut closes the server's end.
@@ -473,6 +490,7 @@ func (p *peer) shut() {
 	p.send()
 }
 
+// reset is the server's process being killed.
 func (p *peer) reset() {
 	p.state = closed
 	p.w.toSession(p.ep, packet.Reply{Src: targetEnd, Dst: p.ep, Seq: p.top, Ack: p.rcvNxt, Flags: packet.RST | packet.ACK})

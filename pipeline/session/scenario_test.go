@@ -49,7 +49,9 @@ type scenario struct {
 	receiveBuffer                 int
 	readDelay                     Time
 	acceptDelay                   Time
-	refuse, reset                 float64
+	refuse, reset, hangUp         float64
+	rejectLarge                   float64
+	restart                       Time // the target is down for a second
 	targetTime                    Time
 	delayedACK                    Time
 	keepalive                     int
@@ -130,6 +132,12 @@ func scenarios() []scenario {
 	add("slow-target", func(sc *scenario) { sc.targetTime, sc.acceptDelay = 300*Millisecond, 2500*Millisecond })
 	add("starting-target", func(sc *scenario) { sc.refuse, sc.within = 0.5, 200*Second; sc.inexact = true })
 	add("resetting-target", func(sc *scenario) { sc.reset, sc.inexact = 0.1, true })
+	add("target-hangs-up", func(sc *scenario) {
+		sc.hangUp, sc.endings = 0.1, []ending{clientFIN, serverFIN, silent}
+		sc.think = 700 * Millisecond
+	})
+	add("target-rejects-large", func(sc *scenario) { sc.rejectLarge, sc.big, sc.inexact = 0.6, 0.3, true })
+	add("restarted-target", func(sc *scenario) { sc.restart, sc.think, sc.inexact = 1200*Millisecond, 200*Millisecond, true })
 	add("pipelined", func(sc *scenario) { sc.pipeline = 8 })
 	add("pipelined-loss", func(sc *scenario) { lossy(0.02)(sc); sc.pipeline = 8 })
 	add("pipelined-no-wait", func(sc *scenario) { lossy(0.01)(sc); sc.pipeline, sc.cfg.NoWait = 8, true })
@@ -178,6 +186,16 @@ func (w *world) populate() {
 		}
 		last = max(last, end)
 		_ = i
+	}
+	if w.sc.restart > 0 {
+		w.at(w.sc.restart, func() {
+			w.downUntil = w.now + Second
+			for _, p := range w.order {
+				if p.state != closed && p.state != listening {
+					p.reset()
+				}
+			}
+		})
 	}
 	w.at(last+w.sc.within, func() {
 		for _, c := range w.all {

@@ -34,6 +34,8 @@ type world struct {
 	batch    []sent
 	given    uint64 // payload bytes handed to Client
 	flushing bool
+
+	downUntil Time // the target is being restarted
 }
 
 // copied is a session as its owner keeps it.
@@ -275,7 +277,7 @@ func (w *world) arm(c *copied) {
 		}
 		w.flush()
 		if c.state != Closed && c.Deadline(w.core) <= w.now {
-			w.fail("%v: a timer of state %v is still due after it ran", c.fl, c.state)
+			w.fail("%v: a timer of state %v is still due after it ran: %+v", c.fl, c.state, c.Session)
 		}
 	})
 }
