@@ -182,6 +182,29 @@ func TestRSTBehindAHoleEndsTheSession(t *testing.T) {
 	}
 }
 
+func TestNothingStaysBehindTheEnd(t *testing.T) {
+	tests := []struct {
+		name string
+		end  func(b *bed)
+	}{
+		{"FIN", func(b *bed) { b.data(1, 100, 1); b.client(fin, 101, 0, 1) }},
+		{"FIN ahead", func(b *bed) { b.client(fin, 101, 0, 1); b.data(1, 100, 1) }},
+		{"RST", func(b *bed) { b.data(1, 100, 1); b.client(reset, 101, 0, 1) }},
+		{"superseded", func(b *bed) { b.data(1, 100, 1); b.core.Superseded(&b.s, b.now); b.settle() }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBed(t, Config{})
+			b.open()
+			b.data(301, 100, 1) // no place for it
+			test.end(b)
+			if b.s.ahead != 0 || b.s.holeAt != never || b.core.Stats.Buffered != 100 {
+				t.Errorf("%d pieces ahead, %d bytes buffered", b.s.aheadN, b.core.Stats.Buffered)
+			}
+		})
+	}
+}
+
 func TestFINBehindAHoleWaitsForIt(t *testing.T) {
 	b := newBed(t, Config{})
 	b.open()

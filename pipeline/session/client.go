@@ -16,6 +16,7 @@ func (c *Core) Superseded(s *Session, now Time) {
 		c.end(s, Finished)
 		return
 	}
+	c.dropAhead(s, CaptureHole)
 	c.queueEnd(s, pieceRST, s.inNext, s.ackLast)
 }
 
@@ -169,6 +170,7 @@ func (c *Core) insertFIN(s *Session, seq, ack uint32) {
 	case s.inEnded || before(seq, s.inNext):
 	case seq == s.inNext:
 		c.queueEnd(s, pieceFIN, seq, ack)
+		c.dropAhead(s, Duplicate)
 	default:
 		c.insertAhead(s, seq, ack, pieceFIN, nil, s.clientAt)
 	}

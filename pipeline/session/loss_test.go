@@ -128,6 +128,56 @@ func TestLostRetransmissionIsRepeatedByTimeout(t *testing.T) {
 	b.want()
 }
 
+func TestTargetThatForgetsWhatItSACKedGetsItAgain(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.data(1, 7300, 1)
+	b.reply(packet.ACK, 1, 0, 1, 1461, 7301)
+	b.want("PA 1+7300 ack 1", "A 1+1460 ack 1 again")
+	b.next()
+	b.want("A 1+1460 ack 1 again")
+	b.reply(packet.ACK, 1, 0, 1461) // RFC 2018, 8
+	b.want("A 1461+2920 ack 1 again")
+}
+
+func TestRoundTripIsMeasuredByDataButNotByRetransmissions(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	for seq := 1; seq < 401; seq += 100 {
+		b.data(seq, 100, 1)
+		b.now += 150 * Millisecond
+		b.reply(packet.ACK, 1, 0, seq+100)
+	}
+	rto := b.s.rto
+	if rto <= minRTO {
+		t.Fatalf("timer of %d ms after round trips of 150", rto/Millisecond)
+	}
+	b.data(401, 100, 1)
+	b.next()
+	b.now += 50 * Millisecond
+	b.reply(packet.ACK, 1, 0, 501) // Karn: of which of the two?
+	if b.s.rto != rto {
+		t.Errorf("the timer went from %d to %d ms", rto/Millisecond, b.s.rto/Millisecond)
+	}
+}
+
+func TestNewConnectionForgetsTheLossesOfTheOld(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.data(1, 14600, 1)
+	b.reply(packet.ACK, 1, 0, 1, 2921, 4381, 5841, 14601)
+	b.reply(packet.ACK, 1, 0, 1, 2921, 4381, 5841, 14601)
+	b.reply(reset, 1, 0, 1)
+	b.log = b.log[:0]
+	b.accept()
+	b.want("PA 1+14600 ack 1")
+	b.reply(packet.ACK, 1, 0, 1)
+	b.reply(packet.ACK, 1, 0, 1)
+	b.want()
+	b.reply(packet.ACK, 1, 0, 1, 10221, 14601)
+	b.want("A 1+7300 ack 1 again")
+}
+
 func TestStretchAcknowledgmentsOpenTheWindow(t *testing.T) {
 	b := newBed(t, Config{})
 	b.scale = 7

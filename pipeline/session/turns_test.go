@@ -37,6 +37,15 @@ func TestTurnOfOneAcknowledgmentIsReleasedAtOnce(t *testing.T) {
 	b.want("PA 1+100 ack 1", "PA 101+100 ack 1", "PA 201+100 ack 1")
 }
 
+func TestLowerAcknowledgmentDoesNotMakeTheNextATurn(t *testing.T) {
+	b := two(t, Config{})
+	b.reply(pushed, 1, 1000, 101)
+	b.want("PA 101+50 ack 1001")
+	b.data(151, 50, 1) // cut off before the response, sent again later
+	b.data(201, 50, 1001)
+	b.want("PA 151+50 ack 1001", "PA 201+50 ack 1001")
+}
+
 func TestSomewhatShorterResponseIsTakenAfterItsPush(t *testing.T) {
 	b := two(t, Config{})
 	b.reply(pushed, 1, 600, 101)
