@@ -182,6 +182,30 @@ func TestRSTBehindAHoleEndsTheSession(t *testing.T) {
 	}
 }
 
+func TestRSTBehindAHoleEndsAfterTheTurnsBeforeIt(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.turn(1, 1, 1)
+	b.data(201, 100, 201) // cut
+	b.data(301, 100, 401)
+	b.data(401, 50, 601)
+	b.data(501, 100, 601) // cut
+	b.data(601, 100, 801)
+	b.client(reset, 701, 0, 801)
+	b.wait(silence)
+	b.want("FA 101 ack 201", "S 300")
+	b.accept()
+	b.want("PA 301+100 ack 1")
+	b.reply(pushed, 1, 200, 401)
+	b.wait(silence)
+	b.want("FA 401 ack 201", "S 600")
+	b.accept()
+	b.want("PA 601+100 ack 1")
+	b.reply(ackOnly, 1, 0, 701)
+	b.want("RA 701 ack 1")
+	b.wantClosed(Finished)
+}
+
 func TestNothingStaysBehindTheEnd(t *testing.T) {
 	tests := []struct {
 		name string

@@ -16,7 +16,7 @@ func (c *Core) Superseded(s *Session, now Time) {
 		c.end(s, Finished)
 		return
 	}
-	c.dropAhead(s, CaptureHole)
+	c.passHoles(s, now)
 	c.queueEnd(s, pieceRST, s.inNext, s.ackLast)
 }
 
@@ -52,7 +52,7 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 	switch {
 	case s.state == Closed || s.state == Watching:
 	case g.Flags&packet.RST != 0:
-		c.dropAhead(s, CaptureHole)
+		c.passHoles(s, now)
 		if s.hasBase {
 			ack = s.ackSeen // most RSTs acknowledge nothing
 		}

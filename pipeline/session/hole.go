@@ -92,9 +92,23 @@ func (c *Core) closeHole(s *Session, now Time) {
 // before it. The turns before the hole are delivered first; the one that the
 // hole cuts is dropped, and the rest takes a new connection.
 func (c *Core) passHole(s *Session, now Time) {
-	if !c.boundaryAhead(s) {
+	if !c.skipHole(s, now) {
 		c.lose(s, CaptureHole, s.inNext, s.ackLast, now)
-		return
+	}
+}
+
+// passHoles goes on behind every hole, since the client will repeat nothing
+// any more. What begins no turn is dropped.
+func (c *Core) passHoles(s *Session, now Time) {
+	for s.ahead != 0 && c.skipHole(s, now) {
+	}
+	c.dropAhead(s, CaptureHole)
+}
+
+// skipHole reports whether there is a turn to go on with.
+func (c *Core) skipHole(s *Session, now Time) bool {
+	if !c.boundaryAhead(s) {
+		return false
 	}
 	c.dropCut(s)
 	p := c.pieces.at(s.ahead)
@@ -109,6 +123,7 @@ func (c *Core) passHole(s *Session, now Time) {
 	if s.state == Parked {
 		c.reopen(s, CaptureHole)
 	}
+	return true
 }
 
 // boundaryAhead drops the pieces beyond the hole up to the first that begins

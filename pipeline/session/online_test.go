@@ -23,6 +23,7 @@ type flow struct {
 	sure      int   // requests before an abort of the client
 	skipped   int   // requests before the capture began
 
+	damaged    int  // segments with payload that the capture lost
 	disordered bool // by the network between client and production
 
 	executed []int // what the target received, in order
@@ -273,6 +274,9 @@ func (s *script) emitAt(at Time, g captured) {
 		g.ack = s.ack
 	}
 	if w.chance(w.sc.captureLoss) {
+		if g.from < g.to {
+			s.f.damaged++
+		}
 		return
 	}
 	s.f.segments = append(s.f.segments, g)

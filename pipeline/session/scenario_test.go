@@ -12,7 +12,7 @@ import (
 
 var (
 	oneSeed  = flag.Uint64("seed", 0, "run the simulations with this seed only, and log each event with -v")
-	numSeeds = flag.Int("seeds", 6, "seeds for each scenario")
+	numSeeds = flag.Int("seeds", 16, "seeds for each scenario")
 )
 
 // scenario is what a world is made of. Times are bounds.
@@ -133,8 +133,8 @@ func scenarios() []scenario {
 	add("starting-target", func(sc *scenario) { sc.refuse, sc.within = 0.5, 200*Second; sc.inexact = true })
 	add("resetting-target", func(sc *scenario) { sc.reset, sc.inexact = 0.1, true })
 	add("target-hangs-up", func(sc *scenario) {
-		sc.hangUp, sc.endings = 0.1, []ending{clientFIN, serverFIN, silent}
-		sc.think = 700 * Millisecond
+		sc.hangUp, sc.endings = 0.03, []ending{clientFIN, serverFIN, silent}
+		sc.think, sc.big = 700*Millisecond, 0 // a turn longer than maxKept is not sent again
 	})
 	add("target-rejects-large", func(sc *scenario) { sc.rejectLarge, sc.big, sc.inexact = 0.6, 0.3, true })
 	add("restarted-target", func(sc *scenario) { sc.restart, sc.think, sc.inexact = 1200*Millisecond, 200*Millisecond, true })
@@ -237,6 +237,15 @@ func (w *world) verify() {
 	for why, n := range st.Closed {
 		if r := Reason(why); r != Finished && r != ClientSilent && r != Midstream {
 			ended += n
+		}
+	}
+	if w.sc.captureLoss > 0 {
+		damaged := 0
+		for _, f := range w.flows {
+			damaged += f.damaged
+		}
+		if missing > 4*damaged || repeated > 0 {
+			w.fail("%d segments were not captured: %d requests are missing, %d repeated", damaged, missing, repeated)
 		}
 	}
 	for why, n := range st.Dropped {
