@@ -12,8 +12,12 @@ func (s *Session) Restarts(g *packet.Segment) bool {
 // Superseded tells a session that its client has begun anew: nothing more
 // will come.
 func (c *Core) Superseded(s *Session, now Time) {
-	if s.state == Watching || s.state == Parked {
+	switch s.state {
+	case Watching, Parked:
 		c.end(s, Finished)
+		return
+	case Skipping:
+		s.state = Closed
 		return
 	}
 	c.passHoles(s, now)
@@ -22,10 +26,23 @@ func (c *Core) Superseded(s *Session, now Time) {
 
 // Client takes a captured segment of the session's client.
 func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
+	c.pieces.capture(g.Payload)
+	c.client(s, g, now)
+}
+
+// Copy gives the segment of the last Client to another session of the same
+// client. They share its payload, not their state.
+func (c *Core) Copy(s *Session, g *packet.Segment, now Time) { c.client(s, g, now) }
+
+func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 	s.clientAt = now
 	if s.state == Closed { // not yet removed
 		c.Stats.Accepted += uint64(g.Len)
 		c.Stats.Dropped[Midstream] += uint64(g.Len)
+		return
+	}
+	if s.state == Skipping {
+		c.pass(s, g, now)
 		return
 	}
 	if g.Flags&packet.SYN != 0 {
@@ -160,8 +177,15 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
 		c.insertAhead(s, seq, ack, pieceData, b, now)
 		return
 	}
+	if !c.cfg.Encrypted && (seq == s.iss+1 || before(s.ackLast, ack)) {
+		if why, ok := encrypted(b, seq == s.iss+1 && !s.sawSYN); ok {
+			st.Dropped[why] += uint64(len(b))
+			c.skip(s, why, now)
+			return
+		}
+	}
 	st.Buffered += uint64(len(b))
-	c.queue(s, c.pieces.alloc(seq, ack, pieceData, b))
+	c.queue(s, c.pieces.alloc(seq, ack, pieceData, len(b)))
 	c.closeHole(s, now)
 }
 
@@ -209,7 +233,7 @@ func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
 		}
 		return
 	}
-	i := c.pieces.alloc(seq, ack, kind, nil)
+	i := c.pieces.alloc(seq, ack, kind, 0)
 	c.queue(s, i)
 	if kind == pieceRST {
 		c.pieces.at(i).turn = true

@@ -13,6 +13,7 @@ const MaxPayload = 60 << 10
 // defaults where one is named.
 type Config struct {
 	NoWait       bool  // release turns as they come (-W)
+	Encrypted    bool  // copy TLS and SSH too, although no target can make sense of it
 	OnlyComplete bool  // leave connections alone whose SYN was not seen (-O)
 	NoResponse   Time  // the target is given up after this silence (-t); default 120 s
 	Keepalive    Time  // the client is given up after this silence (-k); default 240 s
@@ -138,7 +139,7 @@ func (c *Core) Abort(s *Session, why Reason, now Time) {
 // grace.
 func (c *Core) Drain(s *Session, now Time) {
 	switch {
-	case s.state == Watching || s.state == Parked || s.state == TimeWait:
+	case s.state == Watching || s.state == Parked || s.state == TimeWait || s.state == Skipping:
 		c.end(s, Shutdown)
 	case s.state == Established && !s.inEnded && s.una == s.inNext:
 		c.dropAll(s, Shutdown)

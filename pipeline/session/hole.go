@@ -28,7 +28,7 @@ func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte
 	for i != 0 && !before(seq, c.pieces.at(i).seq) {
 		prev, i = i, c.pieces.at(i).next
 	}
-	n := c.pieces.alloc(seq, ack, kind, b)
+	n := c.pieces.alloc(seq, ack, kind, len(b))
 	c.Stats.Buffered += uint64(len(b))
 	c.pieces.at(n).next = i
 	if prev == 0 {

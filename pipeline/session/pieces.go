@@ -17,7 +17,7 @@ type piece struct {
 	turn bool // begins a turn
 	// fresh pieces follow bytes that were lost, and take a new connection.
 	fresh bool
-	buf   *bytebufferpool.ByteBuffer
+	buf   *payload
 }
 
 type pieceKind uint8
@@ -36,6 +36,12 @@ func (p *piece) end() uint32 {
 	return p.seq + p.len
 }
 
+// payload is that of one captured segment. The copies of a session share it.
+type payload struct {
+	*bytebufferpool.ByteBuffer
+	refs int
+}
+
 // pieces is the slab. Buffers come from pools by size class, because
 // bytebufferpool sizes each pool's buffers by what is usual in it, and one
 // GRO packet is as large as forty others.
@@ -43,8 +49,12 @@ type pieces struct {
 	slab  []piece
 	free  uint32
 	held  int64 // bytes of memory in buffers
-	grave []*bytebufferpool.ByteBuffer
+	grave []*payload
 	pools [3]bytebufferpool.Pool
+	spare []*payload
+
+	captured []byte   // payload of the segment that is being taken
+	shared   *payload // a copy of it, once a piece needs one
 }
 
 func (ps *pieces) init() { ps.slab = make([]piece, 1, 1024) }
@@ -61,8 +71,11 @@ func class(n int) int {
 	return 2
 }
 
-// alloc makes a piece that holds a copy of b.
-func (ps *pieces) alloc(seq, ack uint32, kind pieceKind, b []byte) uint32 {
+// capture says that pieces are about to be made of b.
+func (ps *pieces) capture(b []byte) { ps.captured, ps.shared = b, nil }
+
+// alloc makes a piece of the last n bytes of the captured payload.
+func (ps *pieces) alloc(seq, ack uint32, kind pieceKind, n int) uint32 {
 	i := ps.free
 	if i == 0 {
 		ps.slab = append(ps.slab, piece{})
@@ -70,23 +83,44 @@ func (ps *pieces) alloc(seq, ack uint32, kind pieceKind, b []byte) uint32 {
 	} else {
 		ps.free = ps.slab[i].next
 	}
-	p := piece{seq: seq, ack: ack, len: uint32(len(b)), kind: kind}
-	if len(b) > 0 {
-		p.buf = ps.pools[class(len(b))].Get()
-		p.buf.B = append(p.buf.B[:0], b...)
-		ps.held += int64(len(b))
+	p := piece{seq: seq, ack: ack, len: uint32(n), kind: kind}
+	if n > 0 {
+		if ps.shared == nil {
+			ps.shared = ps.copied()
+		}
+		p.buf, p.skip = ps.shared, uint32(len(ps.captured)-n)
+		p.buf.refs++
 	}
 	ps.slab[i] = p
 	return i
 }
 
-// release frees piece i. Its buffer may still be in a batch that is to be
+// copied returns a copy of the captured payload.
+func (ps *pieces) copied() *payload {
+	var p *payload
+	if n := len(ps.spare); n > 0 {
+		p, ps.spare = ps.spare[n-1], ps.spare[:n-1]
+	} else {
+		p = new(payload)
+	}
+	p.ByteBuffer = ps.pools[class(len(ps.captured))].Get()
+	p.B = append(p.B[:0], ps.captured...)
+	ps.held += int64(len(p.B))
+	return p
+}
+
+// release frees piece i. Its payload may still be in a batch that is to be
 // sent, so it rests until reap.
 func (ps *pieces) release(i uint32) {
 	p := &ps.slab[i]
 	if p.buf != nil {
-		ps.held -= int64(len(p.buf.B))
-		ps.grave = append(ps.grave, p.buf)
+		if p.buf.refs--; p.buf.refs == 0 {
+			if p.buf == ps.shared {
+				ps.shared = nil
+			}
+			ps.held -= int64(len(p.buf.B))
+			ps.grave = append(ps.grave, p.buf)
+		}
 	}
 	*p = piece{next: ps.free}
 	ps.free = i
@@ -95,8 +129,10 @@ func (ps *pieces) release(i uint32) {
 // reap gives the buffers of released pieces back. Nothing may refer to them:
 // the batch has been sent.
 func (ps *pieces) reap() {
-	for i, b := range ps.grave {
-		ps.pools[class(len(b.B))].Put(b)
+	for i, p := range ps.grave {
+		ps.pools[class(len(p.B))].Put(p.ByteBuffer)
+		p.ByteBuffer = nil
+		ps.spare = append(ps.spare, p)
 		ps.grave[i] = nil
 	}
 	ps.grave = ps.grave[:0]

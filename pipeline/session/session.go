@@ -24,6 +24,7 @@ const (
 	Closing                  // our FIN is sent: FIN-WAIT, CLOSING or LAST-ACK
 	TimeWait                 // both FINs are acknowledged; a repeated FIN is answered
 	Parked                   // the target closed early; reopened when the client goes on
+	Skipping                 // encrypted: the rest of it is passed over
 	Closed                   // over: the owner removes it
 	numStates
 )
@@ -32,7 +33,7 @@ const (
 const NumStates = int(numStates)
 
 func (s State) String() string {
-	return [...]string{"watching", "opening", "syn_sent", "established", "closing", "time_wait", "parked", "closed"}[s]
+	return [...]string{"watching", "opening", "syn_sent", "established", "closing", "time_wait", "parked", "skipping", "closed"}[s]
 }
 
 // connected reports whether replies can belong to the session.
@@ -130,8 +131,9 @@ type Session struct {
 	refused  bool  // the last SYN was answered by RST
 	reopens  uint8 // without progress
 
-	clientAt Time // last packet of the client
-	endAt    Time // TimeWait, Closing: give up
+	skipped  Reason // Skipping
+	clientAt Time   // last packet of the client
+	endAt    Time   // TimeWait, Closing: give up
 }
 
 // State says where the session stands.

@@ -19,6 +19,8 @@ const (
 	ClosedByTarget                 // FIN before the request was answered, and again after reopening
 	TargetTimeout                  // no acknowledgment, or no response, for too long
 	ClientSilent                   // nothing from the client for the keepalive timeout
+	TLS                            // cannot be replayed as bytes
+	SSH                            // the same
 	Shutdown                       // tcpcopy ends
 	numReasons
 )
@@ -29,7 +31,7 @@ const NumReasons = int(numReasons)
 var reasonNames = [NumReasons]string{
 	"finished", "duplicate", "fast_open", "midstream", "capture_hole", "truncated", "reassembly_limit", "memory_limit",
 	"no_endpoint", "handshake_timeout", "handshake_refused", "reset_by_target", "closed_by_target",
-	"target_timeout", "client_silent", "shutdown",
+	"target_timeout", "client_silent", "tls", "ssh", "shutdown",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

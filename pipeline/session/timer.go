@@ -29,6 +29,10 @@ func (c *Core) Timer(s *Session, now Time) {
 	if s.state == Closed {
 		return
 	}
+	if s.state == Skipping && (now >= s.endAt || now >= s.clientAt+c.cfg.Keepalive) {
+		s.state = Closed // counted when it was skipped
+		return
+	}
 	if now >= s.clientAt+c.cfg.Keepalive {
 		c.Abort(s, ClientSilent, now)
 		return

@@ -1,0 +1,49 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
+
+// encrypted recognises, at the beginning of a turn, what cannot be replayed as
+// bytes: a TLS ClientHello (RFC 8446, 4 and 5.1), with STARTTLS also later in
+// a connection, and the identification of SSH (RFC 4253, 4.2). Of a connection
+// that began before its capture any TLS record counts.
+func encrypted(b []byte, midstream bool) (Reason, bool) {
+	const changeCipherSpec, handshake, applicationData, clientHello = 20, 22, 23, 1
+	if bytes.HasPrefix(b, []byte("SSH-")) {
+		return SSH, true
+	}
+	if len(b) < 3 || b[1] != 3 || b[2] > 4 {
+		return 0, false
+	}
+	if midstream {
+		return TLS, b[0] >= changeCipherSpec && b[0] <= applicationData
+	}
+	return TLS, b[0] == handshake && (len(b) < 6 || b[5] == clientHello)
+}
+
+// skip gives a connection up whose payload is encrypted, and passes over what
+// else its client sends.
+func (c *Core) skip(s *Session, why Reason, now Time) {
+	if s.state.connected() && s.state != TimeWait {
+		c.sendRST(s, now)
+	}
+	c.end(s, why)
+	c.Begin(s, now)
+	s.state, s.skipped = Skipping, why
+}
+
+// skippedEnd is how long the last packets of a skipped connection are
+// expected.
+const skippedEnd = 2 * Second
+
+// pass counts a packet of a skipped connection.
+func (c *Core) pass(s *Session, g *packet.Segment, now Time) {
+	c.Stats.Accepted += uint64(g.Len)
+	c.Stats.Dropped[s.skipped] += uint64(g.Len)
+	if g.Flags&(packet.FIN|packet.RST) != 0 {
+		s.endAt = now + skippedEnd
+	}
+}
