@@ -90,11 +90,37 @@ func (c *rawTcpcopy) finishClients(p *parser) error {
 		exclude(i.Addr(), "an intercept's own")
 	}
 	for _, t := range c.Transfers {
-		if a := t.Target.Addr(); !pool.has(a.Is4()) {
+		if a := t.Target.Addr(); pool.count(a.Is4()) == 0 {
 			return p.errorf("session.clients", "%v has no %s address left for the clients of target %v; add some", pool, family(a), t.Target)
 		}
 	}
 	c.Clients = pool
+	return nil
+}
+
+// addrPorts are the ports that sessions get at an address: those from 1024, as
+// package flow gives them out.
+const addrPorts = 1<<16 - 1024
+
+// finishCopies refuses more copies of a session than there are endpoints for
+// them: one worker makes all of them, and the workers share the ports.
+func (c *rawTcpcopy) finishCopies(p *parser) error {
+	if c.Copies == 1 {
+		return nil
+	}
+	if c.Clients == nil {
+		p.note("-n %d without -c: the copies of a session differ by their port only", c.Copies)
+	}
+	workers := max(c.Workers, 1)
+	for _, t := range c.Transfers {
+		addrs := 1
+		if c.Clients != nil {
+			addrs = c.Clients.count(t.Target.Addr().Is4())
+		}
+		if most := addrs * addrPorts / workers; c.Copies > most {
+			return p.errorf("session.copies", "%d copies of a session do not fit: %d workers and %d addresses leave %d endpoints for them at target %v; give -c more addresses, or use fewer workers", c.Copies, workers, addrs, most, t.Target)
+		}
+	}
 	return nil
 }
 

@@ -59,8 +59,12 @@ type Tcpcopy struct {
 
 	Clients           *Pool         // what replaces the clients' addresses; nil: they keep them
 	LoopbackClient    netip.Addr    // replaces a loopback source; invalid: it stays
-	Copies            int           // sessions made of one client
+	Copies            int           // of each session, 1 to 1023
 	Percent           float64       // of the sessions, (0,100]
+	Ramp              time.Duration // over which the share grows from 1 % to Percent; 0: at once
+	MaxSessionRate    float64       // new sessions a second, above it whole ones are left out; 0: no limit
+	MaxByteRate       int64         // bytes a second, above it new sessions are left out; 0: no limit
+	Encrypted         string        // EncryptedSkip or EncryptedCopy
 	OnlyComplete      bool          // only sessions whose SYN was seen
 	NoWait            bool          // do not hold a request for the answer to the one before
 	RTT               time.Duration // 0: measured
@@ -85,6 +89,13 @@ type Tcpcopy struct {
 const (
 	SendLink = "link" // AF_PACKET, whole frames
 	SendRaw  = "raw"  // raw IP sockets, the kernel's routing
+)
+
+// The values of Tcpcopy.Encrypted: what becomes of TLS and SSH connections,
+// which cannot be replayed as bytes.
+const (
+	EncryptedSkip = "skip" // recognised at their first bytes, counted and passed over
+	EncryptedCopy = "copy" // sent blindly
 )
 
 // Intercept is the configuration of intercept.

@@ -144,14 +144,20 @@ func TestMistakeInTheFileIsToldWithItsLine(t *testing.T) {
 		"[[transfer]]\nonline = ['80']\n": ":2: transfer.online: [80] is no string",
 		"[[transfer]]\nonlin = '80'\n":    ":2: transfer.onlin: is not a key; did you mean transfer.online?",
 		"[[transfer]]\nonline = '80'\ntarget='10.1.2.100'\nsource_mac = '02:00:00:00:00:01'\n": ":1: transfer: has one MAC address",
-		"[[intercept]]\n":                                  ":1: intercept: lacks address",
-		head + "[session]\ncopies = 2\n":                   ":7: session.copies: 2: more than one copy of a session is not available yet",
-		head + "[session]\nclients=['::1']\n":              ":7: session.clients: ::1 holds addresses",
-		head + "[send]\nmtu = 20\n":                        ":7: send.mtu: 20 is below 68",
-		head + "session = { copies = 2 }\n":                ":6: intercept.session: is not a key",
-		"session = { copies = 2 }\n" + head:                ":1: session.copies: 2: more than one",
-		"session.percent = 1\nsession.copies = 2\n" + head: ":2: session.copies: 2: more than one",
-		head + "[capture]\ninterfaces = ['nosuch0']\n":     ":7: capture.interfaces: \"nosuch0\" is neither an interface",
+		"[[intercept]]\n":                                               ":1: intercept: lacks address",
+		"[session]\nramp = 30\n":                                        ":2: session.ramp: 30 is no string with a unit; write \"30s\"",
+		"[session]\nmax_session_rate = '5'\n":                           ":2: session.max_session_rate: \"5\" is not 0 or a number",
+		"[session]\nmax_session_rate = inf\n":                           ":2: session.max_session_rate: +Inf is not 0 or a number",
+		"[session]\nmax_byte_rate = 0\n":                                ":2: session.max_byte_rate: 0 is no string with a unit; write \"0MiB\"",
+		"[session]\nencrypted = true\n":                                 ":2: session.encrypted: true is no string",
+		"[session]\ncopies = 1024\n":                                    ":2: session.copies: 1024 is not a whole number from 1 to 1023",
+		head + "[process]\nworkers = 200\n[session]\ncopies = 1000\n":   ":9: session.copies: 1000 copies of a session do not fit",
+		head + "[session]\nclients=['::1']\n":                           ":7: session.clients: ::1 holds addresses",
+		head + "[send]\nmtu = 20\n":                                     ":7: send.mtu: 20 is below 68",
+		head + "session = { copies = 2 }\n":                             ":6: intercept.session: is not a key",
+		"session = { loopback_client = '127.0.0.1' }\n" + head:          ":1: session.loopback_client: 127.0.0.1 is no address",
+		"session.percent = 1\nsession.loopback_client = '::1'\n" + head: ":2: session.loopback_client: ::1 is no address",
+		head + "[capture]\ninterfaces = ['nosuch0']\n":                  ":7: capture.interfaces: \"nosuch0\" is neither an interface",
 	} {
 		path := write(t, text)
 		_, err := ParseTcpcopy([]string{"--config", path}, io.Discard)
@@ -201,8 +207,8 @@ port = 5000
 		"[90-10.1.2.101:90 91-10.1.2.101:91] [10.1.2.30:6000 10.1.2.31:4000] 10.1.4.0/24 50 1073741824" {
 		t.Error(got)
 	}
-	_, err := ParseTcpcopy(words("-n 2 --config "+path), io.Discard)
-	if err == nil || !strings.HasPrefix(err.Error(), "-n, --copies: 2: ") {
+	_, err := ParseTcpcopy(words("-M 1000 --config "+path), io.Discard)
+	if err == nil || !strings.HasPrefix(err.Error(), "-M, --mtu: 1000 is below 1280") {
 		t.Errorf("%v; the flag is to blame", err)
 	}
 }
@@ -237,6 +243,11 @@ func randomLine(r *rand.Rand) []string {
 	maybe("-M", "1280", "9000")
 	maybe("-D", "88", "1220")
 	maybe("-C", "2", "11")
+	maybe("-n", "1", "2", "1023")
+	maybe("-g", "0", "1.5", "100s", "90m")
+	maybe("--max-session-rate", "0", "0.001", "12.5", "1e6")
+	maybe("--max-byte-rate", "0", "1", "1B", "10MiB", "125000kB")
+	maybe("--encrypted", "skip", "copy")
 	maybe("-O", "true", "false")
 	maybe("-W", "true", "false")
 	maybe("-d", "true", "false")

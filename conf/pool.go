@@ -166,12 +166,12 @@ func (p *Pool) all(is4 bool) iter.Seq[netip.Addr] {
 	}
 }
 
-// has reports whether there is an address of the family.
-func (p *Pool) has(is4 bool) bool {
+// count is how many addresses of the family there are.
+func (p *Pool) count(is4 bool) (n int) {
 	for range p.all(is4) {
-		return true
+		n++
 	}
-	return false
+	return n
 }
 
 // Prefixes returns what the pool claims on the link: the used part of each

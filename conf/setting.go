@@ -16,6 +16,7 @@ type setting struct {
 	key   string // table.name in the file; the table's name for rows; "": command line only
 	flag  string // long flag
 	short string // letter, as in the C tools
+	bare  string // what the flag means without a value; "": it needs one, unless it is a switch
 	usage string // one line; the value's name in back quotes, none for a switch
 	value
 	from string // where the value came from, for messages; "": the default
@@ -171,6 +172,11 @@ func (p *parser) split(args []string) (all []given, err error) {
 		return nil, p.flagError(err)
 	}
 	if flags.NArg() > 0 {
+		for _, g := range all {
+			if g.bare != "" && g.text == g.bare {
+				return nil, fmt.Errorf("%q stands alone; a value of --%s is joined to it, as in --%s=%s", flags.Arg(0), g.flag, g.flag, g.bare)
+			}
+		}
 		return nil, fmt.Errorf("%q stands alone; put the flag that it belongs to before it, see %s --help", flags.Arg(0), p.tool)
 	}
 	return all, nil
@@ -184,6 +190,7 @@ func (p *parser) flags() *pflag.FlagSet {
 	flags.SetOutput(io.Discard)
 	for _, s := range p.settings {
 		f := flags.VarPF(flagValue{s}, s.flag, s.short, s.usage)
+		f.NoOptDefVal = s.bare
 		if !strings.Contains(s.usage, "`") {
 			f.NoOptDefVal = "true"
 		}
@@ -296,7 +303,7 @@ func (v flagValue) String() string {
 	case []string:
 		return strings.Join(d, ",")
 	case string:
-		if d == "0s" {
+		if d == "0s" || d == "0B" {
 			return ""
 		}
 		return d

@@ -34,6 +34,7 @@ func tcpcopyDefaults() rawTcpcopy {
 			SnapLen:           maxSnapLen,
 			Copies:            1,
 			Percent:           100,
+			Encrypted:         EncryptedSkip,
 			NoResponseTimeout: 2 * time.Minute,
 			Memory:            2 << 30,
 			SendMode:          SendLink,
@@ -73,7 +74,11 @@ func (c *rawTcpcopy) settings() []*setting {
 
 		{key: "session.clients", flag: "clients", short: "c", usage: "addresses that replace the clients', `LIST`: 10.1.3.x, 10.1.3.0/24, fd00:3::/64 or single ones (default: they stay)", value: texts(&c.clients)},
 		{key: "session.loopback_client", flag: "loopback-client", short: "H", usage: "`ADDRESS` that replaces 127.0.0.1 and ::1 as a client", value: optionalAddr(&c.LoopbackClient)},
-		{key: "session.percent", flag: "percent", short: "r", usage: "`PERCENT` of the sessions to copy, fractions too", value: percent{&c.Percent}},
+		{key: "session.percent", flag: "percent", short: "r", usage: "`PERCENT` of the sessions to copy, fractions too", value: percent(&c.Percent)},
+		{key: "session.ramp", flag: "ramp", short: "g", bare: "100s", usage: "`TIME` over which the share grows from 1 % to that of -r; a bare number is in s", value: span(&c.Ramp, "s", 0, maxSpan)},
+		{key: "session.max_session_rate", flag: "max-session-rate", usage: "`NUMBER` of new sessions a second, fractions too; above it they are left out (default no limit)", value: rate(&c.MaxSessionRate)},
+		{key: "session.max_byte_rate", flag: "max-byte-rate", usage: "`SIZE` of what is sent a second; above it new sessions are left out; a bare number is in MiB (default no limit)", value: size(&c.MaxByteRate, 0, 1<<40)},
+		{key: "session.encrypted", flag: "encrypted", usage: "`WHAT` becomes of TLS and SSH, which cannot be replayed: skip, or copy blindly", value: choice(&c.Encrypted, EncryptedSkip, EncryptedCopy)},
 		{key: "session.only_complete", flag: "only-complete", short: "O", usage: "only sessions whose SYN was seen", value: boolean{&c.OnlyComplete}},
 		{key: "session.no_wait", flag: "no-wait", short: "W", usage: "do not hold a request for the response to the one before", value: boolean{&c.NoWait}},
 		{key: "session.rtt", flag: "rtt", short: "R", usage: "fixed round trip `TIME`; a bare number is in ms (default measured)", value: span(&c.RTT, "ms", 0, time.Minute)},
@@ -81,7 +86,7 @@ func (c *rawTcpcopy) settings() []*setting {
 		{key: "session.keepalive_timeout", flag: "keepalive-timeout", short: "k", usage: "give a quiet session up after this `TIME`; a bare number is in s (default 2m more than -t)", value: span(&c.KeepaliveTimeout, "s", 0, maxSpan+keepaliveOverResponse)},
 		{key: "session.memory", flag: "memory", short: "m", usage: "`SIZE` that sessions may take; over it the newest are shed; a bare number is in MiB", value: size(&c.Memory, 16<<20, 1<<40)},
 		{key: "session.max_sessions", flag: "max-sessions", usage: "`NUMBER` of sessions at a time (default one for each 2KiB of -m)", value: whole{&c.MaxSessions, 0, 1 << 29}},
-		{key: "session.copies", flag: "copies", short: "n", usage: "`NUMBER` of sessions made of one client", value: whole{&c.Copies, 1, 1023}},
+		{key: "session.copies", flag: "copies", short: "n", usage: "`NUMBER` of copies of each session, up to 1023", value: whole{&c.Copies, 1, 1023}},
 
 		{key: "send.mode", flag: "send-mode", usage: "`MODE`: link sends frames, raw uses the kernel's routing", value: choice(&c.SendMode, SendLink, SendRaw)},
 		{key: "send.interface", flag: "output-interface", short: "o", usage: "`DEVICE` to send on (default from the route)", value: device(&c.OutInterface)},
@@ -100,7 +105,6 @@ func (c *rawTcpcopy) settings() []*setting {
 		{flag: "accelerate", short: "a", usage: "not available yet: replay `N` times as fast", value: later("the speed of a replay")},
 		{flag: "interval", short: "I", usage: "not available yet: cut gaps of a replay above `MS`", value: later("the gap limit of a replay")},
 		{flag: "times", short: "T", usage: "not available yet: replay `N` times", value: later("the repetition of a replay")},
-		{flag: "ramp", short: "g", usage: "not available yet: start with 1 % and grow", value: later("the ramp")},
 	}
 }
 
@@ -194,10 +198,10 @@ func (c *rawTcpcopy) finish(p *parser) error {
 		}
 		c.Interfaces = nil
 	}
-	if c.Copies > 1 {
-		return p.errorf("session.copies", "%d: more than one copy of a session is not available yet; leave it out", c.Copies)
+	if c.Ramp > 0 && c.Percent <= 1 {
+		p.note("-g has no effect: it begins with 1 %%, and -r is not above that")
 	}
-	for _, check := range []func(*parser) error{c.finishIntercepts, c.finishTransfers, c.finishSend, c.finishClients} {
+	for _, check := range []func(*parser) error{c.finishIntercepts, c.finishTransfers, c.finishSend, c.finishClients, c.finishCopies} {
 		if err := check(p); err != nil {
 			return err
 		}

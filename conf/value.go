@@ -215,30 +215,44 @@ func (v whole) load(x any) error {
 
 func (v whole) dump() any { return *v.p }
 
-// percent is a number above 0 and up to 100.
-type percent struct{ p *float64 }
+// number is one with fraction.
+type number struct {
+	p    *float64
+	what string // what it is, with its bounds
+	ok   func(float64) bool
+	unit string // allowed behind it on the command line
+}
 
-func (v percent) set(text string) error {
-	f, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+func percent(p *float64) value {
+	return number{p, "a percentage above 0 and up to 100", func(f float64) bool { return f > 0 && f <= 100 }, "%"}
+}
+
+// rate is how often a second something may happen; 0 is without limit.
+func rate(p *float64) value {
+	return number{p, "0 or a number a second from 0.001 to 1000000", func(f float64) bool { return f == 0 || f >= 1e-3 && f <= 1e6 }, ""}
+}
+
+func (v number) set(text string) error {
+	f, err := strconv.ParseFloat(strings.TrimSuffix(text, v.unit), 64)
 	if err != nil {
-		return fmt.Errorf("%q is not a percentage above 0 and up to 100", text)
+		return fmt.Errorf("%q is not %s", text, v.what)
 	}
 	return v.load(f)
 }
 
-func (v percent) load(x any) error {
+func (v number) load(x any) error {
 	f, ok := x.(float64)
 	if n, isInt := x.(int64); isInt {
 		f, ok = float64(n), true
 	}
-	if !ok || !(f > 0 && f <= 100) {
-		return fmt.Errorf("%v is not a percentage above 0 and up to 100", quoted(x))
+	if !ok || !v.ok(f) {
+		return fmt.Errorf("%v is not %s", quoted(x), v.what)
 	}
 	*v.p = f
 	return nil
 }
 
-func (v percent) dump() any { return *v.p }
+func (v number) dump() any { return *v.p }
 
 // quoted shows strings with quotes, so that a message tells "1" from 1.
 func quoted(x any) any {
