@@ -18,6 +18,7 @@ type flow struct {
 	requests  []request
 	segments  []captured
 	end       ending
+	twins     []*flow
 	follows   *flow // the connection that used the same endpoints before
 	greeting  int   // what the server says first
 	sure      int   // requests before an abort of the client
@@ -65,6 +66,20 @@ func (f *flow) slot() *flow {
 		f = f.follows
 	}
 	return f
+}
+
+// twin is the flow as its k-th further copy is seen at the target.
+func (f *flow) twin(w *world, k int) *flow {
+	for len(f.twins) <= k {
+		t := *f
+		t.executed, t.twins = nil, nil
+		if t.follows == nil {
+			t.follows = f // the same endpoint
+		}
+		f.twins = append(f.twins, &t)
+		w.flows = append(w.flows, &t)
+	}
+	return f.twins[k]
 }
 
 // requestHeader: magic, flow, number, length, response length.

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+import (
+	"slices"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
 
 // capture is the worker's treatment of a captured packet.
 func (w *world) capture(fl *flow, g *packet.Segment) {
@@ -14,16 +18,33 @@ func (w *world) capture(fl *flow, g *packet.Segment) {
 		c = nil
 	}
 	if c == nil {
-		c = &copied{w: w, fl: fl, timerAt: never}
-		c.ClientEnd, c.OnlineEnd, c.Target, c.MTU = g.Src, g.Dst, targetEnd, uint16(w.sc.mtu)
-		w.core.Begin(&c.Session, w.now)
+		c = w.begin(fl, g)
 		w.live[fl.slot()] = c
-		w.all[&c.Session] = c
+		for len(c.twins) < w.sc.copies-1 {
+			c.twins = append(c.twins, w.begin(fl.twin(w, len(c.twins)), g))
+		}
 	}
 	w.log("%v capture seq %d len %d ack %d %s", fl, g.Seq-fl.isn, g.Len, g.Ack-fl.serverISN, flagNames(g.Flags))
 	w.given += uint64(g.Len)
 	w.core.Client(&c.Session, g, w.now)
+	for _, t := range c.twins {
+		w.given += uint64(g.Len)
+		w.core.Copy(&t.Session, g, w.now)
+	}
+	twins := c.twins
 	w.touch(c)
+	for _, t := range twins {
+		w.touch(t)
+	}
+}
+
+// begin makes a session that takes the flow's packets.
+func (w *world) begin(fl *flow, g *packet.Segment) *copied {
+	c := &copied{fl: fl, timerAt: never}
+	c.ClientEnd, c.OnlineEnd, c.Target, c.MTU = g.Src, g.Dst, targetEnd, uint16(w.sc.mtu)
+	w.core.Begin(&c.Session, w.now)
+	w.all[&c.Session] = c
+	return c
 }
 
 // reply is the worker's treatment of a packet of the target.
@@ -100,13 +121,18 @@ func (w *world) output(c *copied) {
 	}
 	w.invariants(c)
 	if s.state == Closed {
-		if w.live[c.fl.slot()] == c {
+		if p := w.live[c.fl.slot()]; p != nil && p.over() {
 			delete(w.live, c.fl.slot())
 		}
 		delete(w.all, s)
 		return
 	}
 	w.arm(c)
+}
+
+// over reports whether the session and its twins are closed.
+func (c *copied) over() bool {
+	return c.state == Closed && !slices.ContainsFunc(c.twins, func(t *copied) bool { return t.state != Closed })
 }
 
 // account forgets an endpoint that is no longer in use.

@@ -44,6 +44,7 @@ type scenario struct {
 	latency, jitter               Time
 
 	// Target.
+	copies                        int // -n
 	mtu, peerMSS                  int
 	noTimestamps, noSACK, noScale bool
 	receiveBuffer                 int
@@ -148,6 +149,11 @@ func scenarios() []scenario {
 	})
 	add("capture-loss", func(sc *scenario) { sc.captureLoss, sc.inexact, sc.within = 0.03, true, 250*Second })
 	add("short-connections", func(sc *scenario) { sc.requests, sc.clients, sc.reuse = 1, 40, 0.7 })
+	add("copies", func(sc *scenario) { sc.copies, sc.clients = 4, 5 })
+	add("copies-everything-lossy", func(sc *scenario) {
+		lossy(0.03)(sc)
+		sc.copies, sc.clients, sc.keepalive, sc.onlineLoss, sc.onlineJitter = 3, 5, 4, 0.03, 100
+	})
 	add("large-bodies", func(sc *scenario) { sc.big, sc.clients, sc.requests = 0.5, 4, 5 })
 	add("memory-limit", func(sc *scenario) {
 		sc.cfg.Memory, sc.big, sc.inexact, sc.within = 200_000, 0.2, true, 250*Second

@@ -41,9 +41,9 @@ type world struct {
 // copied is a session as its owner keeps it.
 type copied struct {
 	Session
-	w       *world
 	fl      *flow
-	timerAt Time // of the earliest pending timer event
+	twins   []*copied // further copies of the same client
+	timerAt Time      // of the earliest pending timer event
 	edge    uint32
 	peerMSS int
 	peerTS  bool
