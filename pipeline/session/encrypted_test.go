@@ -72,8 +72,7 @@ func TestStartTLSEndsTheCopyWhereItBegins(t *testing.T) {
 
 func TestCopiesShareThePayload(t *testing.T) {
 	b := newBed(t, Config{})
-	var second Session
-	second = Session{ClientEnd: b.s.ClientEnd, Target: b.s.Target, MTU: 1500}
+	second := Session{ClientEnd: b.s.ClientEnd, Target: b.s.Target, MTU: 1500}
 	b.core.Begin(&second, b.now)
 	for _, g := range []packet.Segment{b.segment(packet.SYN, 0, 0, 0), b.segment(packet.ACK|packet.PSH, 1, 1000, 1)} {
 		b.core.Client(&b.s, &g, b.now)
