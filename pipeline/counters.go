@@ -16,19 +16,22 @@ const (
 	NotTCP
 	Fragment
 	ShortHeader
-	SampledOut   // outside of -r
-	Incomplete   // its connection began before the capture, and -O is set
-	StrayEnd     // RST or FIN of a connection that is not known
-	ShedSessions // a new session above the bound of sessions
-	ShedMemory   // a new session while buffered payload is near its bound
-	ShuttingDown // a new session while tcpcopy ends
-	HandoverFull // the queue to the worker that owns it was full
+	SampledOut    // outside of -r
+	Incomplete    // its connection began before the capture, and -O is set
+	StrayEnd      // RST or FIN of a connection that is not known
+	ShedSessions  // a new session above the bound of sessions
+	ShedMemory    // a new session while buffered payload is near its bound
+	SessionRate   // a new session above the limit of new sessions a second
+	ByteRate      // a new session above the limit of payload a second
+	RefusedBefore // of a connection that one of the four above left out
+	ShuttingDown  // a new session while tcpcopy ends
+	HandoverFull  // the queue to the worker that owns it was full
 	numPacketDrops
 )
 
 var packetDropNames = [numPacketDrops]string{
 	"not_matched", "not_ip", "not_tcp", "fragment", "short_header", "sampled_out", "incomplete", "stray_end",
-	"shed_sessions", "shed_memory", "shutting_down", "handover_full",
+	"shed_sessions", "shed_memory", "session_rate", "byte_rate", "refused_before", "shutting_down", "handover_full",
 }
 
 func (d PacketDrop) String() string { return packetDropNames[d] }
@@ -44,6 +47,7 @@ type Counters struct {
 	TakenOver     uint64
 	HandedOver    uint64
 	Accepted      uint64 // given to a session
+	Clients       uint64 // online connections that were taken up
 	Matched       [maxTransfers]uint64
 	MatchedBytes  [maxTransfers]uint64 // payload
 	Dropped       [numPacketDrops]uint64
@@ -64,6 +68,7 @@ func (c *Counters) add(o *Counters) {
 	c.TakenOver += o.TakenOver
 	c.HandedOver += o.HandedOver
 	c.Accepted += o.Accepted
+	c.Clients += o.Clients
 	addAll(c.Matched[:], o.Matched[:])
 	addAll(c.MatchedBytes[:], o.MatchedBytes[:])
 	addAll(c.Dropped[:], o.Dropped[:])
@@ -91,6 +96,15 @@ func (c *Counters) add(o *Counters) {
 	s.TurnsCopied += t.TurnsCopied
 	s.TurnsUnanswered += t.TurnsUnanswered
 	s.TurnsLost += t.TurnsLost
+}
+
+// achieved is how many sessions each client got on average; connections that
+// were opened again do not count.
+func (c *Counters) achieved() float64 {
+	if c.Clients == 0 {
+		return 0
+	}
+	return (float64(c.Session.Established) - float64(c.Session.Reopened)) / float64(c.Clients)
 }
 
 func addAll(a, b []uint64) {

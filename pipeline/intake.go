@@ -93,18 +93,15 @@ func (w *worker) takeParcels() (n int) {
 	return n
 }
 
-// segment gives a client's segment to its session, which may be a new one.
+// segment gives a client's segment to its session, which may be a new one, and
+// to the further copies of it.
 func (w *worker) segment(t int, g *packet.Segment) {
 	w.counter.Matched[t]++
 	w.counter.MatchedBytes[t] += uint64(g.Len)
 	i := w.clientSession(g)
-	if i != 0 {
-		if s := w.slab.At(i); s.Restarts(g) {
-			w.unkey(i, s)
-			w.core.Superseded(s, w.now)
-			w.touch(i, s)
-			i = 0
-		}
+	if i != 0 && w.slab.At(i).Restarts(g) {
+		w.supersede(i)
+		i = 0
 	}
 	if i == 0 {
 		d, ok := w.admit(g)
@@ -118,25 +115,14 @@ func (w *worker) segment(t int, g *packet.Segment) {
 	s := w.slab.At(i)
 	w.core.Client(s, g, w.now)
 	w.touch(i, s)
-}
-
-// admit decides whether g may begin a session.
-func (w *worker) admit(g *packet.Segment) (PacketDrop, bool) {
-	switch {
-	case g.Flags&(packet.RST|packet.FIN) != 0 && g.Flags&packet.SYN == 0:
-		return StrayEnd, false
-	case !w.set.sampled(g.Src):
-		return SampledOut, false
-	case w.set.session.OnlyComplete && g.Flags&packet.SYN == 0:
-		return Incomplete, false
-	case w.stopping:
-		return ShuttingDown, false
-	case w.slab.Len() >= w.maxSessions:
-		return ShedSessions, false
-	case w.memory > 0 && w.core.Held() > w.memory/10*9:
-		return ShedMemory, false
+	copies := 1
+	for i = w.extra[i].next; i != 0; i = w.extra[i].next {
+		s := w.slab.At(i)
+		w.core.Copy(s, g, w.now)
+		w.touch(i, s)
+		copies++
 	}
-	return 0, true
+	w.admission.bytes.take(float64(g.Len * copies))
 }
 
 // takeReplies reads what the links brought.

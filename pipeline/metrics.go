@@ -36,6 +36,10 @@ var (
 
 	descHandshakes = desc("handshakes_total", "Handshakes with targets.", "result")
 	descSessions   = desc("sessions", "Sessions by their state towards the target.", "state")
+	descClients    = desc("online_connections_total", "Connections of clients that were taken up.")
+	descRequested  = desc("copies_requested", "Sessions that are made of each client's.")
+	descAchieved   = desc("copies_achieved", "Sessions established at targets for each client's.")
+	descRatio      = desc("reproduction_ratio", "Share of the turns that ended copied: docs/fidelity.md.")
 	descClosed     = desc("sessions_closed_total", "Sessions that ended.", "reason")
 	descMidstream  = desc("sessions_midstream_total", "Sessions whose connection began before the capture.")
 	descReopened   = desc("sessions_reopened_total", "Connections opened again after the target ended one early.")
@@ -69,6 +73,7 @@ func (p *Pipeline) Collect(ch chan<- prometheus.Metric) {
 	p.collectCapture(m)
 	p.collectIntake(m, &c)
 	collectSessions(m, &c)
+	m.gauge(descRequested, float64(p.cfg.Copies))
 	p.collectSending(m, &c.Session)
 	p.collectReplies(m, &c)
 }
@@ -147,6 +152,9 @@ func collectSessions(m metrics, c *Counters) {
 	for r, n := range s.Closed {
 		m.count(descClosed, n, session.Reason(r).String())
 	}
+	m.count(descClients, c.Clients)
+	m.gauge(descAchieved, c.achieved())
+	m.gauge(descRatio, s.Reproduced())
 	m.count(descMidstream, s.Midstream)
 	m.count(descReopened, s.Reopened)
 	m.count(descTurns, s.TurnsCopied, "copied")

@@ -52,22 +52,12 @@ const (
 
 // settings are what all workers share and nobody changes.
 type settings struct {
-	matcher     matcher
-	session     session.Config
-	seed        uint64 // of hash tables
-	sampleBelow uint64 // sessions whose hash is above are left out
-	loopback    packet.Addr
-	parcels     bytebufferpool.Pool
+	matcher  matcher
+	session  session.Config
+	seed     uint64 // of hash tables
+	loopback packet.Addr
+	parcels  bytebufferpool.Pool
 }
-
-// sampled reports whether a client's session is within -r. The choice depends
-// on its endpoint alone, so that a connection is copied whole or not at all,
-// also after a restart.
-func (s *settings) sampled(client packet.Endpoint) bool {
-	return client.Hash(sampleSeed) <= s.sampleBelow
-}
-
-const sampleSeed = 0x7463706372796f70
 
 // Pipeline is a running tcpcopy.
 type Pipeline struct {
@@ -131,16 +121,13 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 		seed: binary.NativeEndian.Uint64(seed[:]),
 		session: session.Config{
 			NoWait:       cfg.NoWait,
+			Encrypted:    cfg.Encrypted == conf.EncryptedCopy,
 			OnlyComplete: cfg.OnlyComplete,
 			NoResponse:   micros(cfg.NoResponseTimeout),
 			Keepalive:    micros(cfg.KeepaliveTimeout),
 			RTT:          micros(cfg.RTT),
 			SynMSS:       cfg.SynMSS,
 		},
-		sampleBelow: ^uint64(0),
-	}
-	if cfg.Percent < 100 {
-		s.sampleBelow = uint64(cfg.Percent / 100 * (1 << 63) * 2)
 	}
 	if cfg.LoopbackClient.IsValid() {
 		s.loopback = packet.AddrFrom(cfg.LoopbackClient)
@@ -184,8 +171,6 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 	}
 	return s, nil
 }
-
-func micros(d time.Duration) session.Time { return session.Time(d / time.Microsecond) }
 
 // openRings opens one ring for each worker at each interface.
 func (p *Pipeline) openRings(n int) error {
@@ -232,6 +217,7 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 	w := &worker{
 		index: i, log: p.log, set: p.set, start: start,
 		free:     flow.NewEndpoints(i, n, pool4, pool6, p.set.seed),
+		resting:  flow.NewRest(timeWait, p.set.seed),
 		handover: make([]*queue.SPSC[parcel], n),
 		woken:    make([]bool, n),
 		control:  make(chan func(), 16),
@@ -254,6 +240,7 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 		return err
 	}
 	p.workers = append(p.workers, w)
+	w.admission = newAdmission(cfg, n, p.set.seed, w.clock())
 	own := p.set.session
 	own.Memory = cfg.Memory / int64(n)
 	w.core = session.New(own, w)

@@ -26,27 +26,70 @@ func (w *worker) endSession(e packet.Endpoint) uint32 {
 	return w.ends.Find(e.Hash(w.set.seed), func(i uint32) bool { return w.slab.At(i).Endpoint == e })
 }
 
-// begin makes a session for the client that sent g.
+// begin makes the sessions for the client that sent g, one for each copy, and
+// returns the first.
 func (w *worker) begin(t int, g *packet.Segment) uint32 {
-	i := w.slab.Alloc()
-	for int(i) >= len(w.extra) {
-		w.extra = append(w.extra, extra{})
+	w.counter.Clients++
+	first, last := uint32(0), uint32(0)
+	for k := range w.admission.copies {
+		i := w.slab.Alloc()
+		for int(i) >= len(w.extra) {
+			w.extra = append(w.extra, extra{})
+		}
+		s := w.slab.At(i)
+		s.ClientEnd, s.OnlineEnd = g.Src, g.Dst
+		s.Transfer = uint16(t)
+		s.Target = w.set.matcher.transfers[t].target
+		w.core.Begin(s, w.now)
+		w.extra[i] = extra{live: true, copy: uint16(k), prev: last}
+		if last == 0 {
+			first = i
+		} else {
+			w.extra[last].next = i
+		}
+		last = i
 	}
-	s := w.slab.At(i)
-	s.ClientEnd, s.OnlineEnd = g.Src, g.Dst
-	s.Transfer = uint16(t)
-	s.Target = w.set.matcher.transfers[t].target
-	w.core.Begin(s, w.now)
-	w.clients.Insert(w.clientHash(g.Src, g.Dst), i)
-	w.extra[i] = extra{keyed: true}
-	return i
+	w.key(first)
+	return first
 }
 
-// unkey takes the session out of its client's sight.
-func (w *worker) unkey(i uint32, s *session.Session) {
-	if x := &w.extra[i]; x.keyed {
-		x.keyed = false
+// key makes i, the first of its client's copies, what its client is found by.
+func (w *worker) key(i uint32) {
+	s := w.slab.At(i)
+	w.clients.Insert(w.clientHash(s.ClientEnd, s.OnlineEnd), i)
+	w.extra[i].keyed = true
+}
+
+// unkey takes the session out of the copies of its client. If it was the
+// first, the next one takes its place.
+func (w *worker) unkey(i uint32) {
+	x := &w.extra[i]
+	if x.next != 0 {
+		w.extra[x.next].prev = x.prev
+	}
+	if x.prev != 0 {
+		w.extra[x.prev].next = x.next
+	}
+	if x.keyed {
+		s := w.slab.At(i)
 		w.clients.Delete(w.clientHash(s.ClientEnd, s.OnlineEnd), i)
+		if x.next != 0 {
+			w.key(x.next)
+		}
+	}
+	x.keyed, x.next, x.prev = false, 0, 0
+}
+
+// supersede lets all copies of a client, of which i is the first, come to
+// their ends by themselves: it has begun anew.
+func (w *worker) supersede(i uint32) {
+	for i != 0 {
+		next := w.extra[i].next
+		s := w.slab.At(i)
+		w.unkey(i)
+		w.core.Superseded(s, w.now)
+		w.touch(i, s)
+		i = next
 	}
 }
 
@@ -58,6 +101,9 @@ func (w *worker) unmap(i uint32, s *session.Session) {
 	}
 	x.mapped = false
 	w.ends.Delete(s.Endpoint.Hash(w.set.seed), i)
+	if s.TargetWaits() {
+		w.resting.Add(s.Endpoint, w.ms())
+	}
 	if w.flows != nil && !cancel(&w.claim, s.Endpoint) {
 		w.unclaim = append(w.unclaim, s.Endpoint)
 	}
@@ -74,9 +120,15 @@ func cancel(list *[]packet.Endpoint, e packet.Endpoint) bool {
 
 // connect opens, or opens again, the session's connection to its target.
 func (w *worker) connect(i uint32, s *session.Session) {
-	again := w.extra[i].mapped || s.Endpoint != packet.Endpoint{}
+	again := s.Endpoint != packet.Endpoint{}
 	w.unmap(i, s)
-	e, ok := w.free.Choose(s.ClientEnd, s.Target.Addr, again, func(e packet.Endpoint) bool { return w.endSession(e) != 0 })
+	choose := func(used func(packet.Endpoint) bool) (packet.Endpoint, bool) {
+		return w.free.Choose(s.ClientEnd, w.extra[i].copy, s.Target.Addr, again, used)
+	}
+	e, ok := choose(func(e packet.Endpoint) bool { return w.endSession(e) != 0 || w.resting.Has(e) })
+	if !ok { // sooner than it should rather than not at all
+		e, ok = choose(func(e packet.Endpoint) bool { return w.endSession(e) != 0 })
+	}
 	if !ok {
 		w.core.Abort(s, session.NoEndpoint, w.now)
 		return
@@ -128,7 +180,7 @@ func (w *worker) count(i uint32, state session.State) {
 }
 
 func (w *worker) remove(i uint32, s *session.Session) {
-	w.unkey(i, s)
+	w.unkey(i)
 	w.wheel.Disarm(i)
 	w.counter.Sessions[w.extra[i].state]--
 	w.extra[i] = extra{}
@@ -138,7 +190,7 @@ func (w *worker) remove(i uint32, s *session.Session) {
 // each calls f for every session, which is touched.
 func (w *worker) each(f func(s *session.Session)) {
 	for i := uint32(1); int(i) < len(w.extra); i++ {
-		if x := w.extra[i]; x.counted || x.keyed {
+		if x := w.extra[i]; x.live {
 			s := w.slab.At(i)
 			f(s)
 			w.touch(i, s)

@@ -41,6 +41,7 @@ type worker struct {
 	clients  flow.Table
 	ends     flow.Table
 	free     *flow.Endpoints
+	resting  *flow.Rest // endpoints that the target may keep in TIME-WAIT
 	wheel    flow.Wheel
 	dirty    []uint32
 	claim    []packet.Endpoint // of this round, for links that claim flows
@@ -49,6 +50,7 @@ type worker struct {
 	id       uint16
 	stopping bool
 
+	admission   admission
 	memory      int64 // bound of buffered payload
 	maxSessions int
 
@@ -67,9 +69,13 @@ type worker struct {
 // extra is what the worker knows of a session beside the session itself.
 type extra struct {
 	state   session.State // as counted
-	keyed   bool          // in clients
-	mapped  bool          // its endpoint is in ends
 	counted bool
+	live    bool   // a session has this index
+	keyed   bool   // in clients
+	mapped  bool   // its endpoint is in ends
+	copy    uint16 // number among the copies of its client
+	next    uint32 // of them; 0: none
+	prev    uint32
 }
 
 // parcel is a segment on its way to the worker that owns it. Its options and
@@ -86,6 +92,10 @@ type flowClaimer interface {
 	AddFlows([]packet.Endpoint)
 	DelFlows([]packet.Endpoint)
 }
+
+// timeWait is how long Linux keeps a connection in TIME-WAIT, in ms
+// (TCP_TIMEWAIT_LEN, include/net/tcp.h).
+const timeWait = 60_000
 
 const (
 	// round is how many frames are taken before the batch is sent.
@@ -127,6 +137,8 @@ func (w *worker) run(done <-chan struct{}) {
 // pass does one round and reports whether there may be more to do at once.
 func (w *worker) pass() bool {
 	w.now = w.clock()
+	w.admission.update(w.now)
+	w.resting.Expire(w.ms())
 	n := w.takeFrames()
 	n += w.takeParcels()
 	n += w.takeReplies()

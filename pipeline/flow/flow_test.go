@@ -131,7 +131,7 @@ func TestEndpointsOfAllWorkersAreDistinctAndInTheirShard(t *testing.T) {
 		e := NewEndpoints(shard, shards, pool, nil, 99)
 		for i := range 2000 {
 			client := packet.Endpoint{Addr: packet.Addr4([]byte{192, 0, 2, byte(i % 50)}), Port: uint16(20000 + i)}
-			got, ok := e.Choose(client, addr("10.1.2.100"), i%5 == 0, func(p packet.Endpoint) bool { return used[p] })
+			got, ok := e.Choose(client, 0, addr("10.1.2.100"), i%5 == 0, func(p packet.Endpoint) bool { return used[p] })
 			if !ok || used[got] {
 				t.Fatalf("client %v got %v, %v", client, got, ok)
 			}
@@ -147,12 +147,12 @@ func TestAClientKeepsItsPortAndItsPlaceInThePool(t *testing.T) {
 	pool := []packet.Addr{addr("10.1.3.1"), addr("10.1.3.2"), addr("10.1.3.3")}
 	e := NewEndpoints(0, 1, pool, nil, 7)
 	none := func(packet.Endpoint) bool { return false }
-	a, _ := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 5000}, addr("10.1.2.100"), false, none)
-	b, _ := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 5001}, addr("10.1.2.100"), false, none)
+	a, _ := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 5000}, 0, addr("10.1.2.100"), false, none)
+	b, _ := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 5001}, 0, addr("10.1.2.100"), false, none)
 	if a.Addr != b.Addr || a.Port != 5000 || b.Port != 5001 {
 		t.Fatalf("got %v and %v", a, b)
 	}
-	c, _ := NewEndpoints(0, 1, nil, nil, 7).Choose(packet.Endpoint{Addr: addr("fd00::1"), Port: 5000}, addr("fd00::2"), false, none)
+	c, _ := NewEndpoints(0, 1, nil, nil, 7).Choose(packet.Endpoint{Addr: addr("fd00::1"), Port: 5000}, 0, addr("fd00::2"), false, none)
 	if c != (packet.Endpoint{Addr: addr("fd00::1"), Port: 5000}) {
 		t.Fatalf("without a pool the client became %v", c)
 	}
@@ -163,7 +163,7 @@ func TestAnExhaustedPoolSaysSo(t *testing.T) {
 	used := map[packet.Endpoint]bool{}
 	n := 0
 	for {
-		p, ok := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 80}, addr("10.1.2.100"), true, func(p packet.Endpoint) bool { return used[p] })
+		p, ok := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 80}, 0, addr("10.1.2.100"), true, func(p packet.Endpoint) bool { return used[p] })
 		if !ok {
 			break
 		}
@@ -172,5 +172,57 @@ func TestAnExhaustedPoolSaysSo(t *testing.T) {
 	}
 	if n != 1<<16-minPort {
 		t.Fatalf("%d endpoints at one address, want %d", n, 1<<16-minPort)
+	}
+}
+
+func TestRestRemembersForItsPeriodAndIsBounded(t *testing.T) {
+	r := NewRest(1000, 7)
+	end := func(i int) packet.Endpoint {
+		return packet.Endpoint{Addr: packet.Addr4([]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Port: uint16(i)}
+	}
+	for i := range 5000 {
+		now := int64(i)
+		r.Expire(now)
+		r.Add(end(i), now)
+		for _, k := range []int{0, i - 1000, i - 999, i - 500, i, i + 1} {
+			if k < 0 {
+				continue
+			}
+			want := k <= i && int64(k)+1000 > now
+			if got := r.Has(end(k)); got != want {
+				t.Fatalf("at %d, endpoint of %d: remembered %v, want %v", i, k, got, want)
+			}
+		}
+	}
+	r.Add(end(4999), 4999) // twice is as good as once
+	r.Expire(5999)
+	if r.Has(end(4999)) || r.table.Len() != 0 {
+		t.Fatal("something is remembered for ever")
+	}
+	for i := range maxRest + 10 {
+		r.Add(end(i), 6000)
+	}
+	if r.Has(end(9)) || !r.Has(end(10)) || r.table.Len() != maxRest {
+		t.Fatalf("%d endpoints are remembered, at most %d may be", r.table.Len(), maxRest)
+	}
+}
+
+func TestCopiesOfAClientSpreadOverThePool(t *testing.T) {
+	var pool []packet.Addr
+	for i := range 254 {
+		pool = append(pool, packet.Addr4([]byte{10, 1, 3, byte(i + 1)}))
+	}
+	e := NewEndpoints(0, 1, pool, nil, 7)
+	used := map[packet.Endpoint]bool{}
+	addrs := map[packet.Addr]bool{}
+	for copy := range uint16(1023) {
+		got, ok := e.Choose(packet.Endpoint{Addr: addr("192.0.2.1"), Port: 5000}, copy, addr("10.1.2.100"), false, func(p packet.Endpoint) bool { return used[p] })
+		if !ok || used[got] {
+			t.Fatalf("copy %d got %v, %v", copy, got, ok)
+		}
+		used[got], addrs[got.Addr] = true, true
+	}
+	if len(addrs) < 200 {
+		t.Errorf("1023 copies are on %d of 254 addresses", len(addrs))
 	}
 }

@@ -23,17 +23,18 @@ func NewEndpoints(shard, shards int, pool4, pool6 []packet.Addr, seed uint64) *E
 
 // Choose returns an endpoint for a client that used reports to be free, of
 // the target's family. The client keeps its address, or always gets the same
-// one of the pool, which gateways that hash on it need. It keeps its port
+// one of the pool, which gateways that hash on it need; further copies of it
+// get others. It keeps its port
 // where that is free and fresh is not set. ok is false when nothing is free, or
 // so little that it was not found in a bounded search.
-func (e *Endpoints) Choose(client packet.Endpoint, target packet.Addr, fresh bool, used func(packet.Endpoint) bool) (_ packet.Endpoint, ok bool) {
+func (e *Endpoints) Choose(client packet.Endpoint, copy uint16, target packet.Addr, fresh bool, used func(packet.Endpoint) bool) (_ packet.Endpoint, ok bool) {
 	pool := e.pool4
 	if !target.Is4() {
 		pool = e.pool6
 	}
 	first, addrs := uint64(0), 1
 	if len(pool) > 0 {
-		first = packet.Endpoint{Addr: client.Addr}.Hash(e.seed) % uint64(len(pool))
+		first = packet.Endpoint{Addr: client.Addr, Port: copy}.Hash(e.seed) % uint64(len(pool))
 		addrs = min(len(pool), maxAddrs)
 	}
 	probes := 1 << 16

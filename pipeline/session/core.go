@@ -89,6 +89,7 @@ func (c *Core) Connect(s *Session, now Time) {
 	s.una, s.nxt = s.iss, s.iss+1
 	s.rto, s.srtt, s.rttvar, s.backoff = Second, 0, 0, 0
 	s.synTries, s.dupAcks, s.sackedN = 1, 0, 0
+	s.finFirst = false
 	s.inRecov, s.finSent, s.parking, s.peerFIN, s.peerPushed = false, false, false, false, false
 	s.rtxNext, s.rtxEnd = s.iss+1, s.iss+1
 	s.unacked, s.ackNow, s.ackAt = 0, false, never

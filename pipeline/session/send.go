@@ -159,7 +159,7 @@ func (c *Core) sendData(s *Session, seq, n uint32, now Time, again bool) uint32 
 func (c *Core) sendFIN(s *Session, now Time) {
 	c.sendControl(s, s.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
 	s.nxt++
-	s.finSent = true
+	s.finSent, s.finFirst = true, !s.peerFIN
 	s.state = Closing
 	s.endAt = now + closeTimeout
 	s.armRTO(now)

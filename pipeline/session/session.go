@@ -100,6 +100,7 @@ type Session struct {
 	sackOK   bool
 	tsOK     bool
 	finSent  bool
+	finFirst bool // our FIN went before the target's came
 	parking  bool // our FIN answers the target's early close
 	tsRecent uint32
 	cwnd     uint32
@@ -138,6 +139,10 @@ type Session struct {
 
 // State says where the session stands.
 func (s *Session) State() State { return s.state }
+
+// TargetWaits reports whether the target keeps the connection in TIME-WAIT: it
+// closed first. Its Endpoint should rest (RFC 9293, 3.6.1).
+func (s *Session) TargetWaits() bool { return s.peerFIN && !s.finFirst }
 
 // before compares sequence numbers (RFC 9293, 3.4).
 func before(a, b uint32) bool { return int32(a-b) < 0 }

@@ -79,3 +79,14 @@ type Stats struct {
 	TurnsUnanswered uint64 // acknowledged; given up waiting for a response
 	TurnsLost       uint64 // dropped before the target acknowledged them
 }
+
+// Reproduced is the event reproduction ratio: the share of the turns that ended
+// which the target was sent and answered as production had. It is 1 as long as
+// none has ended.
+func (s *Stats) Reproduced() float64 {
+	all := s.TurnsCopied + s.TurnsUnanswered + s.TurnsLost
+	if all == 0 {
+		return 1
+	}
+	return float64(s.TurnsCopied) / float64(all)
+}

@@ -1,0 +1,173 @@
+package pipeline
+
+import (
+	"testing"
+
+	"github.com/tcpcopy-go/tcpcopy/conf"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+)
+
+// share is how many of 10,000 clients a takes at the time, in percent.
+func share(a *admission, at session.Time) float64 {
+	a.update(at)
+	n := 0
+	for i := range 10_000 {
+		if a.within(packet.Endpoint{Addr: packet.Addr4([]byte{192, 0, byte(i >> 8), byte(i)}), Port: uint16(i * 7)}) {
+			n++
+		}
+	}
+	return float64(n) / 100
+}
+
+func TestTheShareIsAsConfiguredAndGrowsWithTheRamp(t *testing.T) {
+	const start = 1000 * session.Second
+	for _, c := range []struct {
+		percent float64
+		ramp    session.Time
+		at      session.Time
+		want    float64
+	}{
+		{100, 0, 0, 100},
+		{10, 0, 0, 10},
+		{2.5, 0, 0, 2.5},
+		{100, 100 * session.Second, 0, 1},
+		{100, 100 * session.Second, 50 * session.Second, 50.5},
+		{100, 100 * session.Second, 1000 * session.Second, 100},
+		{20, 10 * session.Second, 5 * session.Second, 10.1},
+	} {
+		a := newAdmission(&conf.Tcpcopy{Percent: c.percent, Copies: 1}, 1, 7, start)
+		a.ramp = c.ramp
+		if got := share(&a, start+c.at); got < c.want*0.85-0.2 || got > c.want*1.15+0.2 {
+			t.Errorf("%v %% with a ramp of %d s: %v %% after %d s, want %v", c.percent, c.ramp/session.Second, got, c.at/session.Second, c.want)
+		}
+	}
+}
+
+func TestNewSessionsKeepToTheirRate(t *testing.T) {
+	w := newPipeline(t, 1, func(c *conf.Tcpcopy) { c.MaxSessionRate = 10 }).workers[0]
+	open := func(from int) (n int) {
+		for i := range 100 {
+			c := newClient(uint16(20000 + from + i))
+			before := w.counter.Clients
+			w.frame(c.frame(packet.SYN, ""))
+			n += int(w.counter.Clients - before)
+			w.frame(c.frame(packet.ACK, "")) // must not come in half-way
+		}
+		return n
+	}
+	at := w.now
+	w.admission.update(at)
+	w.admission.sessions.tokens = 10
+	if n := open(0); n != 10 {
+		t.Errorf("%d sessions at once, want 10", n)
+	}
+	w.admission.update(at + session.Second/2)
+	if n := open(1000); n != 5 {
+		t.Errorf("%d sessions half a second later, want 5", n)
+	}
+	d := &w.counter.Dropped
+	if d[SessionRate] != 185 || d[RefusedBefore] != 185 || w.counter.Accepted != 30 {
+		t.Errorf("left out %d SYNs and %d packets behind them, accepted %d", d[SessionRate], d[RefusedBefore], w.counter.Accepted)
+	}
+}
+
+func TestRunningSessionsUseUpTheByteRateOfNewOnes(t *testing.T) {
+	w := newPipeline(t, 1, func(c *conf.Tcpcopy) { c.MaxByteRate = 1000 }).workers[0]
+	c := newClient(20000)
+	c.open(t, w)
+	for range 3 {
+		w.frame(c.frame(packet.ACK|packet.PSH, string(make([]byte, 500))))
+	}
+	if st := w.core.Stats; st.Accepted != 1500 {
+		t.Errorf("a running session was cut to %d bytes", st.Accepted)
+	}
+	w.frame(newClient(20001).frame(packet.SYN, ""))
+	if w.counter.Dropped[ByteRate] != 1 || w.counter.Clients != 1 {
+		t.Errorf("left out %d, taken up %d", w.counter.Dropped[ByteRate], w.counter.Clients)
+	}
+	w.admission.update(w.now + 2*session.Second)
+	w.frame(newClient(20002).frame(packet.SYN, ""))
+	if w.counter.Clients != 2 {
+		t.Error("no session later, when there was room")
+	}
+}
+
+func TestEachCopyIsASessionOfItsOwn(t *testing.T) {
+	const copies = 5
+	w := newPipeline(t, 1, func(c *conf.Tcpcopy) { c.Copies = copies }).workers[0]
+	c := newClient(40000)
+	w.frame(c.frame(packet.SYN, ""))
+	w.pass()
+	ends := map[packet.Endpoint]bool{}
+	for i := uint32(1); i <= copies; i++ {
+		ends[w.slab.At(i).Endpoint] = true
+	}
+	if len(ends) != copies || w.ends.Len() != copies || w.clients.Len() != 1 {
+		t.Fatalf("%d endpoints of %d copies", len(ends), copies)
+	}
+	for e := range ends {
+		r := packet.Reply{Src: packet.EndpointFrom(target), Dst: e, Seq: 5000, Ack: c.seq, Flags: packet.SYN | packet.ACK, Window: 65535}
+		r.MSS, r.WindowScale = 1460, packet.NoWindowScale
+		w.reply(&r)
+	}
+	c.ack = 7001
+	w.frame(c.frame(packet.ACK|packet.PSH, "hello"))
+	w.pass()
+	if n := w.core.Stats.Sent[session.KindPayload]; n != copies {
+		t.Fatalf("the request was sent %d times", n)
+	}
+	// The first ends early; the others still belong to the client.
+	first := w.slab.At(1).Endpoint
+	w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: first, Seq: 5001, Ack: c.seq, Flags: packet.ACK | packet.PSH, Len: 10, Window: 65535})
+	w.core.Abort(w.slab.At(1), session.TargetTimeout, w.now)
+	w.touch(1, w.slab.At(1))
+	w.pass()
+	delete(ends, first)
+	for e := range ends {
+		w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: e, Seq: 5001, Ack: c.seq, Flags: packet.ACK | packet.PSH, Len: 10, Window: 65535})
+	}
+	c.ack += 10
+	w.frame(c.frame(packet.ACK|packet.PSH, "again"))
+	w.pass()
+	if n := w.core.Stats.Sent[session.KindPayload]; n != 2*copies-1 {
+		t.Fatalf("both requests were sent %d times", n)
+	}
+	if w.counter.Clients != 1 || w.slab.Len() != copies-1 {
+		t.Errorf("%d clients, %d sessions", w.counter.Clients, w.slab.Len())
+	}
+	// The client begins anew while its copies run.
+	c.seq += 1 << 20
+	w.frame(c.frame(packet.SYN, ""))
+	w.pass()
+	if w.slab.Len() != 2*copies-1 || w.clients.Len() != 1 {
+		t.Errorf("%d sessions, %d clients", w.slab.Len(), w.clients.Len())
+	}
+	w.abort()
+	w.pass()
+	if w.slab.Len() != 0 || w.clients.Len() != 0 || w.ends.Len() != 0 || w.core.Held() != 0 {
+		t.Errorf("left: %d sessions, %d clients, %d endpoints, %d bytes", w.slab.Len(), w.clients.Len(), w.ends.Len(), w.core.Held())
+	}
+}
+
+func TestAnEndpointRestsWhereTheTargetClosedFirst(t *testing.T) {
+	w := newPipeline(t, 1, nil).workers[0]
+	c := newClient(40000)
+	end, next := c.open(t, w)
+	w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next, Ack: c.seq, Flags: packet.ACK | packet.FIN, Window: 65535})
+	c.ack = 7002
+	w.frame(c.frame(packet.ACK|packet.FIN, ""))
+	w.pass()
+	w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next + 1, Ack: c.seq, Flags: packet.ACK, Window: 65535})
+	w.pass()
+	w.now += 5 * session.Second
+	w.wheel.Advance(w.ms(), w.fire)
+	w.settle()
+	if w.slab.Len() != 0 {
+		t.Fatalf("%d sessions are left", w.slab.Len())
+	}
+	c.seq += 1 << 20
+	if again, _ := c.open(t, w); again == end {
+		t.Errorf("%v is used again while the target has it in TIME-WAIT", end)
+	}
+}
