@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/relay"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
 
@@ -25,6 +26,7 @@ const usage = `usage: tcpcopy-lab COMMAND [flags]
   load     send HTTP requests at a set rate (used by the others, on a lab's host)
   web      serve HTTP (used where nginx is absent)
   balance  share connections among servers (used where haproxy is absent)
+  relay    carry frames between two interfaces, with faults (used on a lab's host)
 
 tcpcopy-lab COMMAND --help tells the flags.
 `
@@ -40,6 +42,7 @@ var commands = map[string]command{
 	"load":    runLoad,
 	"web":     runWeb,
 	"balance": runBalance,
+	"relay":   runRelay,
 }
 
 // errUsage is a mistake on the command line, already told.
@@ -108,11 +111,12 @@ func runWeb(ctx context.Context, args []string) error {
 	f := pflag.NewFlagSet("web", pflag.ContinueOnError)
 	listen := f.String("listen", ":80", "address to serve on")
 	log := f.String("log", "/dev/stdout", "access log")
+	manner := f.String("manner", "", "treat clients as production does not: mute, reset, late or slow")
 	upstream := f.StringSlice("upstream", nil, "servers to be a proxy to, instead of answering")
 	if err := parse(f, args); err != nil {
 		return err
 	}
-	return web.Serve(ctx, *listen, *log, *upstream...)
+	return web.Serve(ctx, *listen, *log, web.Manner(*manner), *upstream...)
 }
 
 func runBalance(ctx context.Context, args []string) error {
@@ -126,4 +130,23 @@ func runBalance(ctx context.Context, args []string) error {
 		return errors.New("balance: name the servers with --server")
 	}
 	return web.Balance(ctx, *listen, *servers)
+}
+
+func runRelay(ctx context.Context, args []string) error {
+	var c relay.Config
+	f := pflag.NewFlagSet("relay", pflag.ContinueOnError)
+	c.Flags(f)
+	between := f.StringSlice("between", nil, "the two interfaces, A,B")
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	if len(*between) != 2 {
+		return errors.New("relay: name two interfaces with --between A,B")
+	}
+	r, err := relay.Open(c, (*between)[0], (*between)[1])
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.Run(ctx)
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os/exec"
 	"testing"
 	"time"
 
@@ -61,19 +60,4 @@ func TestClientsCanKeepTheirAddresses(t *testing.T) {
 			p.end()
 		})
 	}
-}
-
-// Loss on the way to the target and back costs time, not requests.
-func TestALossyNetworkLosesNoRequest(t *testing.T) {
-	if _, err := exec.LookPath("nft"); err != nil {
-		t.Skip("no nft to lose packets with")
-	}
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Loss: 0.01})
-	p.copy()
-	long := p.load(load.Config{Conns: 50, Rate: 500, Duration: 5 * time.Second})
-	short := p.load(load.Config{Conns: 500, Rate: 200, Duration: 5 * time.Second, Close: "server"})
-	p.wait(long)
-	p.wait(short)
-	p.exact(p.judge(verdict.Rules{}))
-	p.end()
 }

@@ -8,9 +8,13 @@ import "fmt"
 //	         ├─ switch ─┤
 //	online ──┘          └── assistant (two of them by option)
 //
+// By option there is a relay on the wire to the target, with eth0 towards the
+// switch and eth1 towards the target; nothing passes until it carries frames.
+//
 // Addresses are Net4 and Net6 with the numbers below.
 type Small struct {
 	Switch, Client, Online, Target *Host
+	Relay                          *Host // nil without the option
 	Assistants                     []*Host
 }
 
@@ -41,6 +45,7 @@ func AssistantAddr6(i int) string { return fmt.Sprintf("fd00:1:2::%d", 30+i) }
 type Options struct {
 	Offload    bool // segmentation and checksum offloads, on every wire
 	Assistants int  // 1 or 2
+	Relay      bool // small network only: a host on the wire to the target, whose offloads are then off
 }
 
 // NewSmall builds the small network.
@@ -61,7 +66,18 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 	}
 	n.Client = p.host("client", plug{br, "eth0", clients})
 	n.Online = p.host("online", plug{br, "eth0", []string{OnlineAddr4 + "/24", OnlineAddr6 + "/64"}})
-	n.Target = p.host("target", plug{br, "eth0", []string{TargetAddr4 + "/24", TargetAddr6 + "/64"}})
+	behind := br
+	if o.Relay {
+		if behind, err = sw.Bridge("br1"); err != nil {
+			return nil, err
+		}
+		p.offload = false
+		n.Relay = p.host("relay", plug{br, "eth0", nil}, plug{behind, "eth1", nil})
+		// It has no part in what it carries.
+		p.sysctl(n.Relay, "ipv6/conf/all/disable_ipv6=1")
+	}
+	n.Target = p.host("target", plug{behind, "eth0", []string{TargetAddr4 + "/24", TargetAddr6 + "/64"}})
+	p.offload = o.Offload
 	n.Assistants = p.assistants(br, o.Assistants)
 	via4, via6 := assistantAddrs(o.Assistants)
 	p.sysctl(n.Target, "ipv4/fib_multipath_hash_policy=1", "ipv6/fib_multipath_hash_policy=1")

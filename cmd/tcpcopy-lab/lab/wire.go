@@ -76,6 +76,18 @@ func (b *Bridge) Plug(h *Host, w Wire) error {
 	return h.Addr(w.Interface, w.Addrs...)
 }
 
+// MTU limits the packets of an interface. Below 1280 it carries no IPv6.
+func (h *Host) MTU(iface string, bytes int) error {
+	link, err := h.nl.LinkByName(iface)
+	if err == nil {
+		err = h.nl.LinkSetMTU(link, bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("lab: %s: MTU %d of %s: %w", h.Name, bytes, iface, err)
+	}
+	return nil
+}
+
 // Addr gives addresses, with prefix lengths, to an interface.
 func (h *Host) Addr(iface string, addrs ...string) error {
 	link, err := h.nl.LinkByName(iface)

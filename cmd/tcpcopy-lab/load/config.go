@@ -6,6 +6,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -15,14 +16,15 @@ import (
 
 // Config says what to send. The rate is kept whatever the answers do (open
 // loop), until every connection is busy; then requests wait their turn, which
-// counts as latency.
+// counts as latency. Without a rate each connection asks again as soon as it
+// has its answer (closed loop).
 type Config struct {
 	Target   string   // address and port
 	Sources  []string // addresses that connections take in turn; none: the kernel's choice
 	Run      string   // marks the URIs of this load
 	Conns    int      // connections at a time
 	Depth    int      // requests written at once on a connection, before the first answer
-	Rate     float64  // requests per second
+	Rate     float64  // requests per second; 0: closed loop
 	Duration time.Duration
 	Close    string // "" keep-alive, "server" closes first, "client" closes first: one batch a connection
 	Post     int    // bytes of body, whose SHA-256 the server answers
@@ -37,7 +39,7 @@ func (c *Config) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Run, "run", "0", "mark in the URIs")
 	f.IntVar(&c.Conns, "conns", 50, "connections at a time")
 	f.IntVar(&c.Depth, "depth", 1, "requests written at once on a connection")
-	f.Float64Var(&c.Rate, "rate", 1000, "requests per second")
+	f.Float64Var(&c.Rate, "rate", 1000, "requests per second; 0: as many as are answered")
 	f.DurationVar(&c.Duration, "duration", 5*time.Second, "how long to begin requests")
 	f.StringVar(&c.Close, "close", "", "who closes after one batch: server or client; empty: keep alive")
 	f.IntVar(&c.Post, "post", 0, "bytes of request body")
@@ -61,7 +63,7 @@ type plan struct {
 	target  netip.AddrPort
 	sources []netip.Addr
 	units   int           // batches in all
-	every   time.Duration // one batch
+	every   time.Duration // one batch; 0: closed loop
 }
 
 func (c Config) plan() (p plan, err error) {
@@ -86,14 +88,17 @@ func (c Config) plan() (p plan, err error) {
 	switch {
 	case c.Conns < 1:
 		return p, errors.New("load: --conns must be at least 1")
-	case c.Rate <= 0:
-		return p, errors.New("load: --rate must be above 0")
+	case c.Rate < 0:
+		return p, errors.New("load: --rate must not be below 0")
 	case c.Close != "" && c.Close != "server" && c.Close != "client":
 		return p, fmt.Errorf("load: --close %q: want server or client", c.Close)
 	case c.Post > 0 && c.Get > 0:
 		return p, errors.New("load: --post and --get exclude each other")
 	}
-	p.every = time.Duration(float64(time.Second) * float64(p.Depth) / c.Rate)
-	p.units = int(c.Duration / p.every)
+	p.units = math.MaxInt
+	if c.Rate > 0 {
+		p.every = time.Duration(float64(time.Second) * float64(p.Depth) / c.Rate)
+		p.units = int(c.Duration / p.every)
+	}
 	return p, nil
 }

@@ -30,7 +30,7 @@ func serve(t *testing.T) (addr, log string) {
 	log = filepath.Join(t.TempDir(), "access.log")
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- web.Serve(ctx, addr, log) }()
+	go func() { done <- web.Serve(ctx, addr, log, web.Good) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -104,6 +104,21 @@ func TestEveryRequestIsSentOnceInOrderAndAnswered(t *testing.T) {
 	}
 }
 
+func TestAClosedLoopKeepsEveryConnectionBusyForItsTime(t *testing.T) {
+	addr, log := serve(t)
+	r, err := Run(context.Background(), Config{Target: addr, Run: "c", Conns: 7, Duration: 200 * time.Millisecond}, nil, func(Line) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := web.ReadLog(log, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Connections != 7 || r.Answers < 7 || r.Answers != r.Requests || r.Answers != len(entries) || r.Failed() > 0 {
+		t.Errorf("%d connections, %d requests, %d answers, %d logged, errors %v; want 7 and all answered", r.Connections, r.Requests, r.Answers, len(entries), r.Errors)
+	}
+}
+
 func TestHeldConnectionsGoOnAfterTheSign(t *testing.T) {
 	addr, log := serve(t)
 	r, w := io.Pipe()
@@ -174,7 +189,7 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 		"source":    func(c *Config) { c.Sources = []string{"x"} },
 		"families":  func(c *Config) { c.Sources = []string{"::1"} },
 		"--conns":   func(c *Config) { c.Conns = 0 },
-		"--rate":    func(c *Config) { c.Rate = 0 },
+		"--rate":    func(c *Config) { c.Rate = -1 },
 		"--close":   func(c *Config) { c.Close = "both" },
 		"--post an": func(c *Config) { c.Post, c.Get = 1, 1 },
 	} {

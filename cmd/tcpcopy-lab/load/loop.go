@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -92,14 +93,21 @@ func (l *loop) run(ctx context.Context, units int, emit func(Line)) error {
 			s := l.second.take(now)
 			emit(Line{Second: &s})
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || units == math.MaxInt && now.Sub(start) >= l.Duration {
 			units = begun
 		}
-		due := min(units, int(now.Sub(start)/l.every)+1)
+		due := min(units, begun+len(l.idle))
+		if l.every > 0 {
+			due = min(units, int(now.Sub(start)/l.every)+1)
+		}
 		for begun < due && len(l.idle) > 0 {
-			at := start.UnixNano() + int64(begun)*int64(l.every)
-			// The tick of the clock, 1 ms, is no latency of the server's.
-			l.begin(min(l.now, at+int64(time.Millisecond)))
+			at := l.now
+			if l.every > 0 {
+				at = start.UnixNano() + int64(begun)*int64(l.every)
+				// The tick of the clock, 1 ms, is no latency of the server's.
+				at = min(l.now, at+int64(time.Millisecond))
+			}
+			l.begin(at)
 			begun++
 			last = l.now
 		}
@@ -114,7 +122,7 @@ func (l *loop) run(ctx context.Context, units int, emit func(Line)) error {
 		}
 		// Every batch is due at a tick, or when a connection becomes idle.
 		wait := 100
-		if begun < units && len(l.idle) > 0 {
+		if begun < units && len(l.idle) > 0 && l.every > 0 {
 			wait = min(100, int(start.Add(time.Duration(begun)*l.every).Sub(now)/time.Millisecond)+1)
 		}
 		if err := l.poll(wait); err != nil {

@@ -55,7 +55,7 @@ func NewSeed(ctx context.Context, p Programs, o Seed) (s *Stage, err error) {
 			return nil, err
 		}
 	}
-	s.intercepts(n.Assistants)
+	s.intercepts(n.Assistants, "80")
 	var assistants []string
 	for i := range n.Assistants {
 		assistants = append(assistants, lab.AssistantAddr4(i))

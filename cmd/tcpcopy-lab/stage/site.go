@@ -16,15 +16,21 @@ import (
 
 // Origin says what kind of server the sites are.
 type Origin struct {
-	Embedded  bool  // the lab's own, which tells the SHA-256 of bodies; so too where nginx is absent
-	Downloads []int // sizes that nginx must have
+	Embedded  bool       // the lab's own, which tells the SHA-256 of bodies; so too where nginx is absent
+	Downloads []int      // sizes that nginx must have
+	Manner    web.Manner // of the lab's own server
+	Requests  int        // nginx closes a connection after so many; 0: never
+	Padding   int        // bytes that nginx's answers are longer
+	Backlog   int        // of nginx's listening socket; 0: plenty
+	HTTP2     bool       // of nginx, in cleartext
 }
 
 // A Site is a web server of a stage and its access log.
 type Site struct {
 	Host    *lab.Host
 	Process *lab.Process
-	Log     string
+	Log     string // empty where the test has a server of its own
+	args    []string
 	from    int64 // where the log begins to count
 	read    int64 // how far Count went
 	lines   int   // counted so far
@@ -40,17 +46,25 @@ func (s *Stage) serve(ctx context.Context, h *lab.Host, o Origin, upstream ...st
 	if err := os.WriteFile(site.Log, nil, 0o644); err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	args := []string{s.Programs.Lab, "web", "--listen", ":80", "--log", site.Log, "--upstream", strings.Join(upstream, ",")}
-	if !o.Embedded && has("nginx") {
+	args := []string{s.Programs.Lab, "web", "--listen", ":80", "--log", site.Log, "--manner", string(o.Manner), "--upstream", strings.Join(upstream, ",")}
+	if !o.Embedded && o.Manner == web.Good && has("nginx") {
 		var err error
-		args, err = web.Nginx{Dir: dir, Log: site.Log, Downloads: o.Downloads, Upstream: upstream}.Command()
+		args, err = web.Nginx{
+			Dir: dir, Log: site.Log, Downloads: o.Downloads, Upstream: upstream,
+			Requests: o.Requests, Padding: o.Padding, Backlog: o.Backlog, HTTP2: o.HTTP2,
+		}.Command()
 		if err != nil {
 			return nil, err
 		}
 	}
-	var err error
-	site.Process, err = h.Serve(ctx, lab.Command{Name: "web", Args: args}, 80)
-	return site, err
+	site.args = args
+	return site, site.Start(ctx)
+}
+
+// Start runs the site's server, again where it was killed.
+func (s *Site) Start(ctx context.Context) (err error) {
+	s.Process, err = s.Host.Serve(ctx, lab.Command{Name: "web", Args: s.args}, 80)
+	return err
 }
 
 // balance starts production's balancer on port 80 of h.

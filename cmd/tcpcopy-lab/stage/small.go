@@ -3,18 +3,26 @@ package stage
 import (
 	"context"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/relay"
 )
 
 // Small is what the small stage can vary in.
 type Small struct {
 	lab.Options
 	Origin
-	V6   bool    // the load and the copy
-	Keep bool    // clients keep their addresses, no -c
-	Loss float64 // share of the copies' packets that the switch loses, both ways
+	Target  *Origin       // nil: the target is as production
+	Port    int           // of servers that the test starts itself; 0: web servers on port 80
+	V6      bool          // the load and the copy
+	Keep    bool          // clients keep their addresses, no -c
+	Loss    float64       // share of the copies' packets that the switch loses, both ways
+	Wire    *relay.Config // to the target; nil: a good one
+	Sysctls []string      // of the target, as lab.Host.Sysctl takes them
+	MTU     int           // of the target's interface; 0: 1500
+	Args    []string      // of tcpcopy, besides the usual
 }
 
 // NewSmall sets the stage on lab.Small: one server, one target.
@@ -24,6 +32,7 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 		return nil, err
 	}
 	defer s.closeOn(&err)
+	o.Options.Relay = o.Wire != nil
 	n, err := s.Lab.NewSmall(o.Options)
 	if err != nil {
 		return nil, err
@@ -34,42 +43,79 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 		online, target, pool = lab.OnlineAddr6, lab.TargetAddr6, lab.Pool6
 		client, assistant = lab.ClientAddr6, lab.AssistantAddr6
 	}
-	s.Client, s.Front = n.Client, net.JoinHostPort(online, "80")
+	port := "80"
+	if o.Port > 0 {
+		port = strconv.Itoa(o.Port)
+	}
+	s.Client, s.Front = n.Client, net.JoinHostPort(online, port)
 	for i := range lab.ClientAddrs {
 		s.Sources = append(s.Sources, client(i))
 	}
-	for _, side := range []struct {
-		sites *[]*Site
-		host  *lab.Host
-	}{{&s.Online, n.Online}, {&s.Target, n.Target}} {
-		site, err := s.serve(ctx, side.host, o.Origin)
-		if err != nil {
-			return nil, err
-		}
-		*side.sites = append(*side.sites, site)
+	if err := s.condition(n, o); err != nil {
+		return nil, err
 	}
-	s.intercepts(n.Assistants)
+	if err := s.sites(ctx, n, o); err != nil {
+		return nil, err
+	}
+	s.intercepts(n.Assistants, port)
 	var assistants []string
 	for i := range n.Assistants {
 		assistants = append(assistants, assistant(i))
 	}
 	// Both sides, the clients and tcpcopy share two cores here: it waits longer
 	// for its turn than on a production host, and its rings must last.
-	args := []string{p.Tcpcopy, "-x", "80-" + net.JoinHostPort(target, "80"), "-s", strings.Join(assistants, ","), "-B", "64"}
+	args := []string{p.Tcpcopy, "-x", port + "-" + net.JoinHostPort(target, port), "-s", strings.Join(assistants, ","), "-B", "64"}
 	if !o.Keep {
 		args = append(args, "-c", pool)
 	}
-	s.Copiers = []*Tool{newTool(n.Online, args...)}
-	if o.Loss > 0 {
-		err = n.Switch.Lose(o.Loss, lab.PoolNet4, lab.PoolNet6)
+	s.Copiers = []*Tool{newTool(n.Online, append(args, o.Args...)...)}
+	return s, nil
+}
+
+// condition makes the target and the way to it as bad as o says.
+func (s *Stage) condition(n *lab.Small, o Small) error {
+	if err := n.Target.Sysctl(o.Sysctls...); err != nil {
+		return err
 	}
-	return s, err
+	if o.MTU > 0 {
+		if err := n.Target.MTU("eth0", o.MTU); err != nil {
+			return err
+		}
+	}
+	if o.Loss > 0 {
+		if err := n.Switch.Lose(o.Loss, lab.PoolNet4, lab.PoolNet6); err != nil {
+			return err
+		}
+	}
+	if o.Wire == nil {
+		return nil
+	}
+	_, err := n.Relay.Start(lab.Command{Name: "relay", Args: append([]string{s.Programs.Lab, "relay", "--between", "eth0,eth1"}, o.Wire.Args()...)})
+	return err
+}
+
+// sites starts the web servers, unless the test has servers of its own.
+func (s *Stage) sites(ctx context.Context, n *lab.Small, o Small) (err error) {
+	online, target := &Site{Host: n.Online}, &Site{Host: n.Target}
+	if o.Port == 0 {
+		if online, err = s.serve(ctx, n.Online, o.Origin); err != nil {
+			return err
+		}
+		if o.Target == nil {
+			o.Target = &o.Origin
+		}
+		if target, err = s.serve(ctx, n.Target, *o.Target); err != nil {
+			return err
+		}
+	}
+	s.Online, s.Target = []*Site{online}, []*Site{target}
+	return nil
 }
 
 // intercepts puts the seed's command on each assistant.
-func (s *Stage) intercepts(assistants []*lab.Host) {
+func (s *Stage) intercepts(assistants []*lab.Host, port string) {
 	for _, a := range assistants {
-		s.Intercepts = append(s.Intercepts, newTool(a, s.Programs.Intercept, "-i", "eth0", "-F", "tcp and src port 80"))
+		s.Intercepts = append(s.Intercepts, newTool(a, s.Programs.Intercept, "-i", "eth0", "-F", "tcp and src port "+port))
 	}
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,10 @@ type Nginx struct {
 	Log       string   // access log
 	Downloads []int    // sizes that /d/<bytes>/ can ask for
 	Upstream  []string // servers to be a proxy to; none: serve documents
+	Requests  int      // closes a connection after so many; 0: never
+	Padding   int      // bytes that its answers' headers are longer
+	Backlog   int      // of the listening socket; 0: plenty
+	HTTP2     bool     // cleartext HTTP/2 instead of HTTP/1.1
 }
 
 const nginxConf = `daemon off;
@@ -31,7 +36,7 @@ http {
 	scgi_temp_path %[1]s/scgi;
 	client_max_body_size 0;
 	client_body_buffer_size 2m;
-	keepalive_requests 100000000;
+	keepalive_requests %[4]d;
 	keepalive_timeout 600;
 	sendfile on;
 	tcp_nopush on;
@@ -40,8 +45,9 @@ http {
 `
 
 const originServer = `	server {
-		listen 80 backlog=8192;
-		listen [::]:80 backlog=8192;
+		listen 80 %[2]s;
+		listen [::]:80 %[2]s;
+		%[3]s
 		root %[1]s/documents;
 		location ~ ^/d/(\d+)/ { try_files /$1 =404; }
 		location /u/ { proxy_pass http://127.0.0.1:8081; } # takes the whole body first
@@ -84,12 +90,20 @@ func (n Nginx) Command() ([]string, error) {
 			return nil, fmt.Errorf("web: %w", err)
 		}
 	}
-	server := fmt.Sprintf(originServer, n.Dir)
+	listen, header := fmt.Sprintf("backlog=%d", cmp.Or(n.Backlog, 8192)), ""
+	if n.HTTP2 {
+		listen += " http2"
+	}
+	if n.Padding > 0 {
+		header = fmt.Sprintf("add_header X-Padding %s;", strings.Repeat("x", n.Padding))
+	}
+	server := fmt.Sprintf(originServer, n.Dir, listen, header)
 	if len(n.Upstream) > 0 {
 		server = fmt.Sprintf(proxyServer, "server "+strings.Join(n.Upstream, ";\n\t\tserver ")+";")
 	}
+	const unlimited = 100_000_000
 	conf := filepath.Join(n.Dir, "nginx.conf")
-	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, n.Dir, n.Log, server), 0o644); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, n.Dir, n.Log, server, cmp.Or(n.Requests, unlimited)), 0o644); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	return []string{"nginx", "-e", "stderr", "-c", conf}, nil

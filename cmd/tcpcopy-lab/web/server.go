@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,10 +30,12 @@ const MaxDownload = 1 << 30
 //
 // and logs each request as an Entry, with its body's SHA-256 where it has one.
 // With an upstream it is a proxy to those servers and does the same for them.
+// With a Manner it is a bad server.
 type Server struct {
-	proxy http.Handler // nil: it answers itself
-	mu    sync.Mutex
-	log   *bufio.Writer
+	proxy  http.Handler // nil: it answers itself
+	manner Manner
+	mu     sync.Mutex
+	log    *bufio.Writer
 }
 
 type connKey struct{}
@@ -44,7 +47,10 @@ type conn struct {
 }
 
 // Serve serves on addr until ctx ends, appending to the log at path.
-func Serve(ctx context.Context, addr, path string, upstream ...string) error {
+func Serve(ctx context.Context, addr, path string, manner Manner, upstream ...string) error {
+	if !slices.Contains(manners, manner) {
+		return fmt.Errorf("web: no manner %q", manner)
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
@@ -54,7 +60,7 @@ func Serve(ctx context.Context, addr, path string, upstream ...string) error {
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
-	s := &Server{log: bufio.NewWriter(f)}
+	s := &Server{log: bufio.NewWriter(f), manner: manner}
 	if len(upstream) > 0 {
 		s.proxy = proxyTo(upstream)
 	}
@@ -77,6 +83,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
 	c.seq++
 	sum := sha256.New()
+	if s.manner != Good {
+		s.misbehave(w, r, c)
+		return
+	}
 	if s.proxy != nil {
 		s.proxy.ServeHTTP(w, r)
 		s.record(r, c, 0, http.StatusOK, sum)

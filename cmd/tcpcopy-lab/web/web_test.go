@@ -1,7 +1,9 @@
 package web
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,7 +62,7 @@ func TestServerAnswersAndLogsBySequence(t *testing.T) {
 	ln.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- Serve(ctx, addr, log) }()
+	go func() { done <- Serve(ctx, addr, log, Good) }()
 	ask(t, addr, "GET", "/r/1", "", "ok")
 	ask(t, addr, "GET", "/d/7/x", "", "abcdefg")
 	ask(t, addr, "POST", "/u/x", "hello", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")
@@ -79,6 +82,47 @@ func TestServerAnswersAndLogsBySequence(t *testing.T) {
 	want := []string{"1/r/1 0 200", "2/d/7/x 0 200", "3/u/x 5 2002cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "4/d/much 0 400"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// A manner shows on the wire: what the third and the fifth request get.
+func TestMannersShow(t *testing.T) {
+	for _, c := range []struct {
+		manner Manner
+		logged int
+		want   error
+	}{{Late, 6, nil}, {Slow, 6, nil}, {Mute, 6, os.ErrDeadlineExceeded}, {Reset, 4, syscall.ECONNRESET}} {
+		t.Run(string(c.manner), func(t *testing.T) {
+			t.Parallel()
+			log := filepath.Join(t.TempDir(), "log")
+			addr := background(t, func(ctx context.Context, addr string) error { return Serve(ctx, addr, log, c.manner) })
+			conn, err := net.Dial("tcp", addr)
+			for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
+				conn, err = net.Dial("tcp", addr)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			for range 6 {
+				io.WriteString(conn, "POST /u/x HTTP/1.1\r\nHost: lab\r\nContent-Length: 5\r\n\r\nhello")
+			}
+			conn.SetReadDeadline(time.Now().Add(time.Second))
+			answers := bufio.NewReader(conn)
+			for range 6 {
+				var resp *http.Response
+				if resp, err = http.ReadResponse(answers, nil); err != nil {
+					break
+				}
+				io.Copy(io.Discard, resp.Body)
+			}
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if entries, err := ReadLog(log, 0); err != nil || len(entries) != c.logged {
+				t.Errorf("%d requests logged, %v; want %d", len(entries), err, c.logged)
+			}
+		})
 	}
 }
 

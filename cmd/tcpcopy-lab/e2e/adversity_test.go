@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/relay"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
+)
+
+// Loss, delay and disorder on the way to the target and back cost time, not
+// requests.
+func TestABadNetworkLosesNoRequest(t *testing.T) {
+	far := relay.Config{Delay: 10 * time.Millisecond, Jitter: 3 * time.Millisecond, Loss: 0.01, Duplicate: 0.01}
+	for _, network := range []struct {
+		name  string
+		stage stage.Small
+	}{
+		{"1 % loss", stage.Small{Loss: 0.01}},
+		{"5 % loss", stage.Small{Loss: 0.05}},
+		{"10 ms each way, disorder, 1 % loss, 1 % twice", stage.Small{Wire: &far}},
+	} {
+		for _, traffic := range []struct {
+			name string
+			load load.Config
+		}{
+			{"keep-alive", load.Config{Conns: 20, Rate: 500}},
+			{"short", load.Config{Conns: 500, Rate: 300, Close: "server"}},
+			{"post", load.Config{Conns: 20, Rate: 20, Post: 100_000}},
+		} {
+			t.Run(network.name+", "+traffic.name, func(t *testing.T) {
+				o := network.stage
+				o.Options = lab.Options{Offload: true}
+				o.Embedded = traffic.load.Post > 0
+				p := small(t, o)
+				p.copy()
+				traffic.load.Duration = 5 * time.Second
+				p.wait(p.load(traffic.load))
+				ended := time.Now()
+				r := p.judge(verdict.Rules{})
+				p.exact(r)
+				p.Logf("copied %v after the load", time.Since(ended).Round(100*time.Millisecond))
+				p.end()
+			})
+		}
+	}
+}
