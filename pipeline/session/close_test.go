@@ -70,6 +70,19 @@ func TestHalfCloseIsSentWithItsRequest(t *testing.T) {
 	b.wantState(TimeWait)
 }
 
+func TestHalfClosedRequestIsGivenTimeForItsAnswer(t *testing.T) {
+	b := newBed(t, Config{NoResponse: 60 * Second})
+	b.open()
+	b.client(fin|packet.PSH, 1, 100, 1)
+	b.want("PA 1+100 ack 1", "FA 101 ack 1")
+	b.reply(ackOnly, 1, 0, 102)
+	b.wait(59 * Second)
+	b.want()
+	b.reply(fin|packet.PSH, 1, 200, 102)
+	b.want("A 102 ack 202")
+	b.wantState(TimeWait)
+}
+
 func TestTargetThatNeverClosesIsReset(t *testing.T) {
 	b := newBed(t, Config{})
 	b.open()

@@ -57,7 +57,11 @@ func (c *Core) endTimer(s *Session, now Time) {
 	case TimeWait:
 		c.end(s, Finished)
 	case Closing:
-		if quiet := s.peerAt + closeTimeout; now < quiet {
+		wait := closeTimeout
+		if s.turnOpen && s.have() == s.turnHave {
+			wait = c.cfg.NoResponse // half-closed: the target still works at it
+		}
+		if quiet := s.peerAt + wait; now < quiet {
 			s.endAt = quiet
 			return
 		}
