@@ -59,6 +59,7 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 	if g.Flags&packet.ACK != 0 {
 		ack = g.Ack
 		if !s.hasBase {
+			s.ackNow = s.state == Established
 			s.base, s.ackSeen, s.ackLast, s.hasBase = ack, ack, ack, true
 		}
 		s.ackSeen = seqMax(s.ackSeen, ack)

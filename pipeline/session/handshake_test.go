@@ -147,6 +147,7 @@ func TestRefusedSYNIsSentAgain(t *testing.T) {
 func TestAlwaysRefusedSYNEndsTheSession(t *testing.T) {
 	b := newBed(t, Config{})
 	b.client(packet.SYN, 0, 0, 0)
+	b.client(packet.ACK, 1, 0, 1)
 	for b.s.state != Closed {
 		b.reply(packet.RST|packet.ACK, 0, 0, 1)
 		b.next()
@@ -210,4 +211,22 @@ func TestFixedRoundTripIsNotMeasured(t *testing.T) {
 	if b.s.srtt != 40*Millisecond {
 		t.Errorf("srtt %d", b.s.srtt)
 	}
+}
+
+func TestWhatIsHalfOpenInProductionStaysSoAtTheTarget(t *testing.T) {
+	b := newBed(t, Config{})
+	b.client(packet.SYN, 0, 0, 0)
+	b.want("S 0")
+	b.accept()
+	b.want()
+	b.accept() // the target asks again
+	b.want()
+	b.client(packet.ACK, 1, 0, 1)
+	b.want("A 1 ack 1")
+
+	b = newBed(t, Config{})
+	b.client(packet.SYN, 0, 0, 0)
+	b.accept()
+	b.wait(halfOpen)
+	b.wantClosed(ClientSilent)
 }

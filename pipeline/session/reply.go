@@ -19,7 +19,7 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 		return
 	}
 	if r.Flags&packet.SYN != 0 {
-		s.ackNow = true // our acknowledgment of the SYN-ACK was lost
+		s.ackNow = s.hasBase // our acknowledgment of the SYN-ACK was lost, or not due
 		return
 	}
 	if s.rcvNxt-r.Seq > maxWindow && r.Seq-s.rcvNxt > maxWindow {
@@ -111,7 +111,9 @@ func (c *Core) replySynSent(s *Session, r *packet.Reply, now Time) {
 	s.rtoAt = never
 	s.peerAt, s.progressAt = now, now
 	s.rtxNext, s.rtxEnd = s.una, s.una
-	s.ackNow = true
+	// What is half-open in production stays so at the target: the handshake is
+	// completed when the client has completed its own.
+	s.ackNow = s.hasBase
 }
 
 // receive takes note of the target's data. A hole in it cannot be told from a

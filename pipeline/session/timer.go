@@ -5,6 +5,8 @@ const (
 	maxRTO = 60 * Second
 	// synRetries bound the handshake: 1, 2, 4, 8 and 16 s after the first SYN.
 	synRetries = 5
+	// halfOpen is how long a client's handshake may take.
+	halfOpen = 30 * Second
 	// closeTimeout is how long a closed half waits for the other one, from the
 	// target's last segment.
 	closeTimeout = 10 * Second
@@ -17,11 +19,20 @@ const (
 
 // Deadline is when the session wants its next Timer, at the latest.
 func (s *Session) Deadline(c *Core) Time {
-	d := min(s.rtoAt, s.ackAt, s.holeAt, s.endAt, s.clientAt+c.cfg.Keepalive)
+	d := min(s.rtoAt, s.ackAt, s.holeAt, s.endAt, s.silentAt(c))
 	if s.nextPiece != 0 && s.turnAt != never && s.state == Established && s.una == s.nxt {
 		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.nextPiece)))
 	}
 	return d
+}
+
+// silentAt is when a client counts as gone. One that has not completed its
+// own handshake, as in a flood of SYNs, is not waited for as long as others.
+func (s *Session) silentAt(c *Core) Time {
+	if s.sawSYN && !s.hasBase {
+		return s.clientAt + min(halfOpen, c.cfg.Keepalive)
+	}
+	return s.clientAt + c.cfg.Keepalive
 }
 
 // Timer runs what is due. Output follows.
@@ -29,11 +40,11 @@ func (c *Core) Timer(s *Session, now Time) {
 	if s.state == Closed {
 		return
 	}
-	if s.state == Skipping && (now >= s.endAt || now >= s.clientAt+c.cfg.Keepalive) {
+	if s.state == Skipping && (now >= s.endAt || now >= s.silentAt(c)) {
 		s.state = Closed // counted when it was skipped
 		return
 	}
-	if now >= s.clientAt+c.cfg.Keepalive {
+	if now >= s.silentAt(c) {
 		c.Abort(s, ClientSilent, now)
 		return
 	}
