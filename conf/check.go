@@ -2,6 +2,7 @@ package conf
 
 import (
 	"net/netip"
+	"runtime"
 )
 
 // finishTransfers refuses transfers that cannot work together.
@@ -102,8 +103,8 @@ func (c *rawTcpcopy) finishClients(p *parser) error {
 // package flow gives them out.
 const addrPorts = 1<<16 - 1024
 
-// finishCopies refuses more copies of a session than there are endpoints for
-// them: one worker makes all of them, and the workers share the ports.
+// finishCopies refuses more copies of a session than there can be: one worker
+// makes all of them, and the workers share the ports and the sessions.
 func (c *rawTcpcopy) finishCopies(p *parser) error {
 	if c.Copies == 1 {
 		return nil
@@ -111,7 +112,13 @@ func (c *rawTcpcopy) finishCopies(p *parser) error {
 	if c.Clients == nil {
 		p.note("-n %d without -c: the copies of a session differ by their port only", c.Copies)
 	}
-	workers := max(c.Workers, 1)
+	workers := c.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	if c.Copies > c.MaxSessions/workers {
+		return p.errorf("session.copies", "%d copies of a session do not fit: each of %d workers has %d of the %d sessions at a time; raise session.max_sessions or session.memory, or use fewer workers", c.Copies, workers, c.MaxSessions/workers, c.MaxSessions)
+	}
 	for _, t := range c.Transfers {
 		addrs := 1
 		if c.Clients != nil {

@@ -62,8 +62,8 @@ type Tcpcopy struct {
 	Copies            int           // of each session, 1 to 1023
 	Percent           float64       // of the sessions, (0,100]
 	Ramp              time.Duration // over which the share grows from 1 % to Percent; 0: at once
-	MaxSessionRate    float64       // new sessions a second, above it whole ones are left out; 0: no limit
-	MaxByteRate       int64         // bytes a second, above it new sessions are left out; 0: no limit
+	MaxSessionRate    float64       // new sessions a second, copies too; above it clients are left out; 0: no limit
+	MaxByteRate       int64         // of payload a second, copies too; above it new sessions are left out; 0: no limit
 	Encrypted         string        // EncryptedSkip or EncryptedCopy
 	OnlyComplete      bool          // only sessions whose SYN was seen
 	NoWait            bool          // do not hold a request for the answer to the one before
