@@ -17,6 +17,7 @@ all: build
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tcpcopy ./cmd/intercept ./cmd/tcpcopy-lab
+	@ln -sf intercept bin/itercept # as the founding document spells it
 
 demo: build
 	@.ci/install nginx haproxy || echo "demo: going on with the lab's own servers"

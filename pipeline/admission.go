@@ -46,7 +46,8 @@ func newAdmission(c *conf.Tcpcopy, n int, seed uint64, now session.Time) admissi
 func (a *admission) update(now session.Time) {
 	share := a.percent / 100
 	if a.ramp > 0 {
-		share *= min(0.01+0.99*float64(now-a.began)/float64(a.ramp), 1)
+		from := min(0.01, share)
+		share = from + (share-from)*min(float64(now-a.began)/float64(a.ramp), 1)
 	}
 	a.below = ^uint64(0)
 	if share < 1 {

@@ -34,7 +34,7 @@ func TestTheShareIsAsConfiguredAndGrowsWithTheRamp(t *testing.T) {
 		{100, 100 * session.Second, 0, 1},
 		{100, 100 * session.Second, 50 * session.Second, 50.5},
 		{100, 100 * session.Second, 1000 * session.Second, 100},
-		{20, 10 * session.Second, 5 * session.Second, 10.1},
+		{20, 10 * session.Second, 5 * session.Second, 10.5},
 	} {
 		a := newAdmission(&conf.Tcpcopy{Percent: c.percent, Copies: 1}, 1, 7, start)
 		a.ramp = c.ramp

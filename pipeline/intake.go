@@ -51,8 +51,8 @@ func (w *worker) dropPacket(d PacketDrop, g *packet.Segment) {
 }
 
 // hand passes a segment to the worker that owns it. That is the exception:
-// the fanout program sends packets to the right ring, but not those with IPv6
-// extension headers, and not while an interface comes up.
+// the fanout program sends packets to the right ring, but for moments in which
+// an interface comes up.
 func (w *worker) hand(to, t int, g *packet.Segment) {
 	p := parcel{segment: *g, transfer: t, buf: w.set.parcels.Get()}
 	p.buf.B = append(append(p.buf.B[:0], g.Options...), g.Payload...)

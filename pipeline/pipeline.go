@@ -132,7 +132,6 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 	if cfg.LoopbackClient.IsValid() {
 		s.loopback = packet.AddrFrom(cfg.LoopbackClient)
 	}
-	s.matcher.promiscuous = cfg.Promiscuous
 	if cfg.Clients != nil {
 		s.matcher.own = cfg.Clients.Prefixes()
 	}
@@ -276,9 +275,9 @@ func (p *Pipeline) Run(ctx context.Context) {
 		w.poller.Wake()
 	}
 	workers.Wait()
+	p.logSummary("summary")
 	unlink()
 	links.Wait()
-	p.logSummary("summary")
 }
 
 // drain ends the sessions: idle ones with a FIN, those that the grace does not

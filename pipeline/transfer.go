@@ -35,9 +35,8 @@ func (t *transfer) mtuFor() uint16 {
 // matcher decides which packets belong to clients. It repeats in user space
 // what the filter in the kernel does, because that filter may be the user's.
 type matcher struct {
-	transfers   []transfer
-	own         []netip.Prefix // addresses that sessions show to targets
-	promiscuous bool
+	transfers []transfer
+	own       []netip.Prefix // addresses that sessions show to targets
 }
 
 // match returns the index of the first transfer that g belongs to, or -1. What

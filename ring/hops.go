@@ -213,10 +213,10 @@ func (h *Hops) resolve(hop *Hop, refresh bool) error {
 		return err // the hop stays as it was
 	}
 	known := state&valid != 0 && len(mac) == 6
-	// To use a permanent entry would make it an ordinary one (__neigh_update,
-	// net/core/neighbour.c).
+	// An entry that was there before may be out of date. To use a permanent one
+	// would make it an ordinary one (__neigh_update, net/core/neighbour.c).
 	var asked error
-	if !known || refresh && state&(netlink.NUD_PERMANENT|netlink.NUD_NOARP) == 0 {
+	if !known || (refresh || moved) && state&(netlink.NUD_PERMANENT|netlink.NUD_NOARP) == 0 {
 		asked = h.use(a.Index, gateway)
 	}
 	if known {

@@ -162,7 +162,11 @@ func (c *Core) end(s *Session, why Reason) {
 			c.Stats.TurnsLost++
 		}
 	}
-	c.dropAll(s, why)
+	if why == Finished {
+		c.dropAll(s, TargetTimeout) // what is left was never acknowledged
+	} else {
+		c.dropAll(s, why)
+	}
 	s.state = Closed
 	c.Stats.Closed[why]++
 	s.rtoAt, s.ackAt, s.holeAt, s.turnAt, s.endAt = never, never, never, never, never
