@@ -111,7 +111,7 @@ func runWeb(ctx context.Context, args []string) error {
 	f := pflag.NewFlagSet("web", pflag.ContinueOnError)
 	listen := f.String("listen", ":80", "address to serve on")
 	log := f.String("log", "/dev/stdout", "access log")
-	manner := f.String("manner", "", "treat clients as production does not: mute, reset, late or slow")
+	manner := f.String("manner", "", "treat clients as production does not: mute, reset, late, slow or shy")
 	upstream := f.StringSlice("upstream", nil, "servers to be a proxy to, instead of answering")
 	if err := parse(f, args); err != nil {
 		return err

@@ -22,9 +22,6 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
-// quiet is how long the target may log nothing before what is missing counts.
-const quiet = 5 * time.Second
-
 var bin string // directory of the binaries, removed by TestMain
 
 func TestMain(m *testing.M) {
@@ -72,7 +69,8 @@ func needs(t *testing.T) stage.Programs {
 type play struct {
 	*stage.Stage
 	*testing.T
-	ctx context.Context
+	ctx   context.Context
+	quiet time.Duration // how long the target may log nothing before what is missing counts
 }
 
 func small(t *testing.T, o stage.Small) *play {
@@ -98,7 +96,7 @@ func seed(t *testing.T, o stage.Seed) *play {
 
 func begin(t *testing.T, s *stage.Stage) *play {
 	t.Helper()
-	p := &play{s, t, t.Context()}
+	p := &play{s, t, t.Context(), 5 * time.Second}
 	captures := p.capture()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -144,7 +142,7 @@ func (p *play) wait(l *stage.Load) *load.Report {
 // no process may have ended on its own.
 func (p *play) judge(rules verdict.Rules) *verdict.Report {
 	p.Helper()
-	p.Settle(p.ctx, quiet)
+	p.Settle(p.ctx, p.quiet)
 	r, err := p.Judge(rules)
 	p.must(err)
 	for _, t := range append(append([]*stage.Tool{}, p.Copiers...), p.Intercepts...) {

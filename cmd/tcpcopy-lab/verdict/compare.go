@@ -80,10 +80,12 @@ type place struct {
 	server int
 }
 
-// connection names a connection of one side.
+// connection names a connection of one side. A server that was started again
+// begins its numbers again.
 type connection struct {
 	server int
 	id     uint64
+	remote string
 }
 
 // Compare judges target's logs by online's.
@@ -103,7 +105,7 @@ func Compare(online, target []Server, rules Rules) *Result {
 		for i := range online[s].Log {
 			e := &online[s].Log[i]
 			seen[e.URI]++
-			c := connection{s, e.Conn}
+			c := connection{s, e.Conn, e.Remote}
 			conns[c] = append(conns[c], e)
 		}
 	}
@@ -162,7 +164,7 @@ func (r *Result) match(c connection, e *web.Entry, at place, last *place, origin
 	if e.SHA256 != at.SHA256 || e.Length != at.Length {
 		r.fault(&r.Altered, "altered: %s, length %d for %d, SHA-256 %s for %s", e.URI, at.Length, e.Length, at.SHA256, e.SHA256)
 	}
-	tc := connection{at.server, at.Conn}
+	tc := connection{at.server, at.Conn, at.Remote}
 	if first, ok := origin[tc]; ok && first != c {
 		r.fault(&r.Mixed, "mixed: connection %d of target %d has requests of several connections, %s among them", at.Conn, at.server+1, e.URI)
 	}
@@ -170,7 +172,7 @@ func (r *Result) match(c connection, e *web.Entry, at place, last *place, origin
 	if last == nil {
 		return
 	}
-	same := last.server == at.server && last.Conn == at.Conn
+	same := last.server == at.server && last.Conn == at.Conn && last.Remote == at.Remote
 	// A copied connection may have been opened again: then time tells.
 	if same && at.Seq <= last.Seq || !same && at.Time < last.Time {
 		r.fault(&r.OutOfOrder, "out of order: %s before %s", e.URI, last.URI)
@@ -183,7 +185,7 @@ func sorted(conns map[connection][]*web.Entry) []connection {
 		keys = append(keys, c)
 	}
 	slices.SortFunc(keys, func(a, b connection) int {
-		return cmp.Or(cmp.Compare(a.server, b.server), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(a.server, b.server), cmp.Compare(a.id, b.id), cmp.Compare(a.remote, b.remote))
 	})
 	return keys
 }

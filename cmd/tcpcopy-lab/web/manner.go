@@ -20,9 +20,10 @@ const (
 	Reset Manner = "reset" // RST in place of the answer to each connection's fifth request
 	Late  Manner = "late"  // answers 50 ms later
 	Slow  Manner = "slow"  // reads 800 KB a second of a connection
+	Shy   Manner = "shy"   // accepts 200 connections a second
 )
 
-var manners = []Manner{Good, Mute, Reset, Late, Slow}
+var manners = []Manner{Good, Mute, Reset, Late, Slow, Shy}
 
 // misbehave serves the connection of r to its end.
 func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, c *conn) {
@@ -79,6 +80,14 @@ func (s *Server) body(r *http.Request) io.Reader {
 		return slow{r.Body}
 	}
 	return r.Body
+}
+
+// shy takes its time with each connection.
+type shy struct{ net.Listener }
+
+func (s shy) Accept() (net.Conn, error) {
+	time.Sleep(5 * time.Millisecond)
+	return s.Listener.Accept()
 }
 
 // slow reads 8 KB each 10 ms.

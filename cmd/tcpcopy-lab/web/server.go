@@ -60,6 +60,9 @@ func Serve(ctx context.Context, addr, path string, manner Manner, upstream ...st
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
+	if manner == Shy {
+		ln = shy{ln}
+	}
 	s := &Server{log: bufio.NewWriter(f), manner: manner}
 	if len(upstream) > 0 {
 		s.proxy = proxyTo(upstream)

@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+)
+
+// An ear is a listener that remembers what each of its connections said. The
+// protocols of these tests run in the test's own process, in the hosts'
+// namespaces.
+type ear struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []*heard
+}
+
+// heard is a connection and what it said.
+type heard struct {
+	net.Conn
+	ear   *ear
+	sum   hash.Hash
+	bytes int64
+}
+
+func (e *ear) Accept() (net.Conn, error) {
+	c, err := e.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	h := &heard{Conn: c, ear: e, sum: sha256.New()}
+	e.mu.Lock()
+	e.conns = append(e.conns, h)
+	e.mu.Unlock()
+	return h, nil
+}
+
+func (h *heard) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	h.ear.mu.Lock()
+	h.sum.Write(b[:n])
+	h.bytes += int64(n)
+	h.ear.mu.Unlock()
+	return n, err
+}
+
+// all is what was said so far, a line for each connection, in an order of its
+// own. Connections that said nothing are left out.
+func (e *ear) all() (lines []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, h := range e.conns {
+		if h.bytes > 0 {
+			lines = append(lines, fmt.Sprintf("%d bytes, SHA-256 %x", h.bytes, h.sum.Sum(nil)))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// A protocol is both sides of a conversation.
+type protocol struct {
+	name   string
+	serve  func(net.Listener) error // until the listener closes
+	conns  int
+	client func(i int, dial func() (net.Conn, error)) error // the i-th of conns
+}
+
+const talkPort = 7000
+
+// listen serves p on h.
+func (p *play) listen(h *lab.Host, serve func(net.Listener) error) *ear {
+	p.Helper()
+	e := &ear{}
+	p.must(h.Do(func() (err error) {
+		e.Listener, err = net.Listen("tcp", fmt.Sprintf(":%d", talkPort))
+		return err
+	}))
+	p.Cleanup(func() { e.Close() })
+	go serve(e)
+	return e
+}
+
+// eachConn serves every connection with f.
+func eachConn(f func(net.Conn)) func(net.Listener) error {
+	return func(ln net.Listener) error {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return err
+			}
+			go func() {
+				defer c.Close()
+				f(c)
+			}()
+		}
+	}
+}
+
+// converse plays a protocol in production while it is copied: the target must
+// hear of each connection what production heard.
+func converse(t *testing.T, c protocol) {
+	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Port: talkPort})
+	online, target := p.listen(p.Online[0].Host, c.serve), p.listen(p.Target[0].Host, c.serve)
+	p.copy()
+	dial := func() (conn net.Conn, err error) {
+		err = p.Client.Do(func() error {
+			conn, err = net.DialTimeout("tcp", p.Front, 5*time.Second)
+			return err
+		})
+		return conn, err
+	}
+	var g errgroup.Group
+	for i := range c.conns {
+		g.Go(func() error { return c.client(i, dial) })
+	}
+	p.must(g.Wait())
+	p.same(online.all, target.all)
+	p.end()
+}
+
+// same waits until target tells what online does, line by line, and fails with
+// the difference where it does not come to that.
+func (p *play) same(online, target func() []string) {
+	p.Helper()
+	var want, got []string
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if want, got = online(), target(); len(want) > 0 && slices.Equal(want, got) {
+			time.Sleep(300 * time.Millisecond) // for what is too much
+			want, got = online(), target()
+			break
+		}
+	}
+	if len(want) == 0 {
+		p.Fatal("production heard nothing")
+	}
+	lacks, extra := less(want, got), less(got, want)
+	if len(lacks)+len(extra) > 0 {
+		show := func(lines []string) string { return strings.Join(lines[:min(5, len(lines))], "\n  ") }
+		p.Errorf("production heard %d, the target %d; %d are missing:\n  %s\n%d are foreign:\n  %s",
+			len(want), len(got), len(lacks), show(lacks), len(extra), show(extra))
+		p.counters()
+		return
+	}
+	p.Logf("the target heard %d as production did", len(got))
+}
+
+// less is a without b, both sorted; equal lines count one by one.
+func less(a, b []string) (rest []string) {
+	for _, line := range a {
+		for len(b) > 0 && b[0] < line {
+			b = b[1:]
+		}
+		if len(b) > 0 && b[0] == line {
+			b = b[1:]
+			continue
+		}
+		rest = append(rest, line)
+	}
+	return rest
+}
+
+// errAnswer is production's fault: the test itself is broken.
+var errAnswer = errors.New("not the answer that was expected")
