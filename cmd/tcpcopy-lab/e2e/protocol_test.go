@@ -106,7 +106,7 @@ var expectContinue = protocol{
 				}
 				r.Header.Set("Expect", "100-continue")
 				if text, err := answer(hc.Do(r)); err != nil || text != "100000\n" {
-					return fmt.Errorf("%w: %q, %w", errAnswer, text, err)
+					return fmt.Errorf("answer %q, %v", text, err)
 				}
 			}
 			return nil
