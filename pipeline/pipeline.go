@@ -259,6 +259,10 @@ func addrs(in []netip.Addr) []packet.Addr {
 // Run works until ctx is done, then closes what was copied and returns.
 func (p *Pipeline) Run(ctx context.Context) {
 	defer p.close()
+	// A worker sleeps in system calls and keeps its P. As long as others are
+	// idle, the runtime's sysmon leaves it alone; else it would take it away
+	// after 20 us, at the cost of waking up as often itself.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + len(p.workers)))
 	linked, unlink := context.WithCancel(context.Background())
 	var links, workers sync.WaitGroup
 	for _, l := range p.links {

@@ -124,18 +124,22 @@ func (w *worker) run(done <-chan struct{}) {
 			return
 		default:
 		}
-		busy := w.pass()
-		if !busy {
+		switch n := w.pass(); {
+		case n == 0:
 			w.publish()
 			w.sleep()
-		} else if w.now-w.publishedAt >= publishEvery {
+			continue
+		case n < round:
+			w.poller.Rest(n)
+		}
+		if w.now-w.publishedAt >= publishEvery {
 			w.publish()
 		}
 	}
 }
 
-// pass does one round and reports whether there may be more to do at once.
-func (w *worker) pass() bool {
+// pass does one round and returns how much there was to do.
+func (w *worker) pass() int {
 	w.now = w.clock()
 	w.admission.update(w.now)
 	w.resting.Expire(w.ms())
@@ -152,7 +156,7 @@ func (w *worker) pass() bool {
 	w.tx.Flush()
 	w.core.Reap()
 	w.wakePeers()
-	return n > 0
+	return n
 }
 
 // ms is the wheel's time.

@@ -18,7 +18,9 @@ type Poller struct {
 	rings []*Ring
 	fds   []unix.PollFd // of rings, in their order, and the eventfd last
 	time  unix.Timespec
-	count [8]byte // what the eventfd counted
+
+	rested time.Time // when the last Rest began
+	count  [8]byte   // what the eventfd counted
 }
 
 // States of a worker.
@@ -90,6 +92,27 @@ func (p *Poller) settle() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+const (
+	// gather is how many frames are worth waking up for: waking costs as much
+	// as ten of them.
+	gather = 16
+	// A rest is between these.
+	minRest = 50 * time.Microsecond
+	maxRest = time.Millisecond
+)
+
+// Rest sleeps, after a pass over the queues that found n things to do, until
+// about gather more may have come at the rate of late, a millisecond at most.
+// Where something came more is likely to follow; what comes after a real pause
+// is waited for by Wait, without delay. Wake does not end a rest.
+func (p *Poller) Rest(n int) {
+	now := time.Now()
+	nap := min(max(now.Sub(p.rested)*gather/time.Duration(max(n, 1)), minRest), maxRest)
+	p.rested = now
+	p.time = unix.NsecToTimespec(int64(nap))
+	_ = unix.Nanosleep(&p.time, nil) // sooner is as good
 }
 
 func (p *Poller) ringReady() bool {

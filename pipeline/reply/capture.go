@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
@@ -27,13 +25,6 @@ type Rewrite struct{ From, To packet.Addr }
 const (
 	// round is how many packets are looked at before their batches go out.
 	round = 256
-
-	// After busyRound replies in one go more are sure to follow, and a short
-	// nap lets them gather: it halves the cost of a reply, and the wait is
-	// less than the work it saves. Fewer are waited for by poll, which wakes
-	// at once.
-	busyRound = 16
-	nap       = 50 * time.Microsecond
 
 	// pollTimeout bounds the sleep of an idle capture.
 	pollTimeout = time.Second
@@ -97,9 +88,8 @@ func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
 	for ctx.Err() == nil {
 		switch n := c.pass(r); {
 		case n >= round:
-		case n >= busyRound:
-			ts := unix.NsecToTimespec(int64(nap))
-			_ = unix.Nanosleep(&ts, nil) // sooner is as good
+		case n > 0:
+			poller.Rest(n)
 		default:
 			if err := poller.Wait(pollTimeout, func() bool { return ctx.Err() != nil }); err != nil {
 				return err

@@ -4,7 +4,7 @@ import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 
 // delayedACK is how long an acknowledgment waits for payload to travel with
 // (RFC 9293, 3.8.6.3: at most 500 ms).
-const delayedACK = 10 * Millisecond
+const delayedACK = 40 * Millisecond
 
 // Reply takes the header of a packet that the target sent to the session's
 // endpoint.
