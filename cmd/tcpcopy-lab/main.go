@@ -49,8 +49,7 @@ var commands = map[string]command{
 var errUsage = errors.New("usage")
 
 func main() {
-	// SIGPIPE too: `demo | head` takes the lab down in order.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:]))
 }

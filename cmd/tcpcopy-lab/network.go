@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -65,6 +67,10 @@ func runDemo(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	// `demo | head` takes the lab down in order. Only here: a server's broken
+	// connections bring the signal too, once it is asked for.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer stop()
 	_, err = unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
 	report, err := demo.Run(ctx, programs, demo.Config{
 		Gateway: lab.Gateway(n.gateway), Assistants: n.assistants, Offload: !n.noOffload,

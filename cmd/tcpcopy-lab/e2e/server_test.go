@@ -12,7 +12,6 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
 
 // program is the path of a real server or client of these tests.
@@ -170,23 +169,7 @@ func TestCleartextHTTP2IsCopied(t *testing.T) {
 	p.must(os.WriteFile(uris, []byte(list.String()), 0o644))
 	p.copy()
 	p.run(h2load, "-n", "4000", "-c", "20", "-m", "10", "--rps", "100", "-i", uris)
-	requests := func(s *stage.Site) func() []string {
-		return func() (conns []string) {
-			log, err := web.ReadLog(s.Log, 0)
-			p.must(err)
-			by := map[uint64][]string{}
-			for _, e := range log {
-				by[e.Conn] = append(by[e.Conn], e.URI)
-			}
-			for _, uris := range by {
-				slices.Sort(uris)
-				conns = append(conns, strings.Join(uris, " "))
-			}
-			slices.Sort(conns)
-			return conns
-		}
-	}
-	p.same(requests(p.Online[0]), requests(p.Target[0]))
+	p.same(func() []string { return p.requests(p.Online[0], true) }, func() []string { return p.requests(p.Target[0], true) })
 	if n := p.TargetCount(); n != 4000 {
 		p.Errorf("%d requests at the target, want 4000", n)
 	}

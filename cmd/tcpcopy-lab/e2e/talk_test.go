@@ -15,6 +15,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
 
 // An ear is a listener that remembers what each of its connections said. The
@@ -154,6 +155,27 @@ func (p *play) same(online, target func() []string) {
 		return
 	}
 	p.Logf("the target heard %d as production did", len(got))
+}
+
+// requests is what each connection to a web server asked for, a line for each,
+// in an order of its own. Where streams are concurrent, so are the requests of
+// a connection.
+func (p *play) requests(s *stage.Site, concurrent bool) (conns []string) {
+	p.Helper()
+	log, err := web.ReadLog(s.Log, 0)
+	p.must(err)
+	by := map[uint64][]string{}
+	for _, e := range log {
+		by[e.Conn] = append(by[e.Conn], e.URI)
+	}
+	for _, uris := range by {
+		if concurrent {
+			slices.Sort(uris)
+		}
+		conns = append(conns, strings.Join(uris, " "))
+	}
+	slices.Sort(conns)
+	return conns
 }
 
 // less is a without b, both sorted; equal lines count one by one.
