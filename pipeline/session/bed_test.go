@@ -208,7 +208,7 @@ func (b *bed) turn(seq, acked, have int) {
 	b.t.Helper()
 	b.data(seq, 100, acked)
 	b.reply(pushed, have, 200, seq+100)
-	b.now += 20 * Millisecond
+	b.now += delayedACK
 	b.fire()
 	b.log = b.log[:0]
 }

@@ -28,7 +28,7 @@ func TestServerClosesFirst(t *testing.T) {
 	b.open()
 	b.turn(1, 1, 1)
 	b.reply(fin, 201, 0, 101)
-	b.want("A 101 ack 202")
+	b.want() // the client's FIN is about to come
 	b.client(fin, 101, 0, 202)
 	b.want("FA 101 ack 202")
 	b.reply(ackOnly, 202, 0, 102)
@@ -172,9 +172,12 @@ func TestIdleConnectionThatTheTargetClosedIsParked(t *testing.T) {
 	b.turn(1, 1, 1)
 	b.client(ackOnly, 101, 0, 201)
 	b.reply(fin, 201, 0, 101)
+	if d := b.next(); d != delayedACK {
+		t.Errorf("acknowledged after %d ms", d/Millisecond)
+	}
 	b.want("A 101 ack 202")
-	if d := b.next(); d != peerFINGrace {
-		t.Errorf("after %d ms", d/Millisecond)
+	if d := b.next(); d != peerFINGrace-delayedACK {
+		t.Errorf("closed %d ms later", d/Millisecond)
 	}
 	b.want("FA 101 ack 202")
 	b.reply(ackOnly, 202, 0, 102)

@@ -135,13 +135,15 @@ func (c *Core) receive(s *Session, r *packet.Reply, now Time) {
 	s.unacked += end - s.rcvNxt
 	s.rcvNxt = end
 	s.peerPushed = fin || r.Flags&packet.PSH != 0
-	switch {
-	case fin:
+	if fin {
 		s.peerFIN = true
-		s.ackNow = true
 		if s.turnOpen && s.have()-s.turnHave > 1 {
 			c.endTurn(s) // it has answered before it closed
 		}
+	}
+	switch {
+	case fin && s.finSent: // else our FIN mostly follows soon, and tells it
+		s.ackNow = true
 	case s.unacked >= 2*uint32(s.mss):
 		s.ackNow = true
 	case s.ackAt == never:
