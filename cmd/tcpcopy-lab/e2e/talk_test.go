@@ -70,6 +70,16 @@ func (e *ear) all() (lines []string) {
 	return lines
 }
 
+// bytes is how many they said together.
+func (e *ear) bytes() (n int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, h := range e.conns {
+		n += h.bytes
+	}
+	return n
+}
+
 // A protocol is both sides of a conversation.
 type protocol struct {
 	name   string
@@ -115,20 +125,22 @@ func converse(t *testing.T, c protocol) {
 	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Port: talkPort})
 	online, target := p.listen(p.Online[0].Host, c.serve), p.listen(p.Target[0].Host, c.serve)
 	p.copy()
-	dial := func() (conn net.Conn, err error) {
-		err = p.Client.Do(func() error {
-			conn, err = net.DialTimeout("tcp", p.Front, 5*time.Second)
-			return err
-		})
-		return conn, err
-	}
 	var g errgroup.Group
 	for i := range c.conns {
-		g.Go(func() error { return c.client(i, dial) })
+		g.Go(func() error { return c.client(i, p.dial) })
 	}
 	p.must(g.Wait())
 	p.same(online.all, target.all)
 	p.end()
+}
+
+// dial connects production's client with production.
+func (p *play) dial() (conn net.Conn, err error) {
+	err = p.Client.Do(func() error {
+		conn, err = net.DialTimeout("tcp", p.Front, 5*time.Second)
+		return err
+	})
+	return conn, err
 }
 
 // same waits until target tells what online does, line by line, and fails with
