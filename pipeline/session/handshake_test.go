@@ -100,9 +100,9 @@ func TestLostSYNIsSentAgainWithBackoff(t *testing.T) {
 	b.client(packet.SYN, 0, 0, 0)
 	b.data(1, 100, 1)
 	b.want("S 0")
-	for want := Second; want <= 16*Second; want *= 2 {
-		if got := b.next(); got != want {
-			t.Fatalf("after %d ms, want %d", got/Millisecond, want/Millisecond)
+	for _, want := range []Time{Second, 2 * Second, 4 * Second, 4 * Second} {
+		if got := b.next(); got < want || got >= want+Second/4 {
+			t.Fatalf("after %d ms, want %d and less than a quarter of a second more", got/Millisecond, want/Millisecond)
 		}
 		b.want("S 0 again")
 	}
@@ -120,8 +120,8 @@ func TestSilentTargetEndsTheHandshake(t *testing.T) {
 		b.next()
 	}
 	b.wantClosed(HandshakeTimeout)
-	if took := b.now - start; took != 63*Second {
-		t.Errorf("took %d s, want 63", took/Second)
+	if took := b.now - start; took < 55*Second || took > 65*Second {
+		t.Errorf("took %d s, want about a minute", took/Second)
 	}
 	if n := b.core.Stats.Dropped[HandshakeTimeout]; n != 100 {
 		t.Errorf("%d bytes are counted, want 100", n)

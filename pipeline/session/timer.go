@@ -3,8 +3,11 @@ package session
 const (
 	minRTO = 200 * Millisecond
 	maxRTO = 60 * Second
-	// synRetries bound the handshake: 1, 2, 4, 8 and 16 s after the first SYN.
-	synRetries = 5
+	// synRetries bound the handshake: after 1 s, 2 s, and then every 4 s, about
+	// a minute together. A client would wait longer each time; here a target
+	// that comes back shall find its sessions soon.
+	synRetries    = 15
+	maxSYNBackoff = 2
 	// halfOpen is how long a client's handshake may take.
 	halfOpen = 30 * Second
 	// closeTimeout is how long a closed half waits for the other one, from the
@@ -100,8 +103,8 @@ func (c *Core) rtoTimer(s *Session, now Time) {
 			return
 		}
 		s.synTries++
-		s.backoff++
-		s.rtoAt = now + s.rto<<s.backoff
+		s.backoff = min(s.backoff+1, maxSYNBackoff)
+		s.rtoAt = now + s.rto<<s.backoff + s.synJitter()
 		c.sendSYN(s, now, true)
 		return
 	}
@@ -139,6 +142,14 @@ func (c *Core) probe(s *Session, now Time) bool {
 	s.backoff = min(s.backoff+1, 10)
 	s.rtoAt = now + s.backedOff()
 	return true
+}
+
+// synJitter keeps the SYNs of sessions that began together from coming
+// together again: where the target's queue is short, always the same ones
+// would be lost. It is up to a quarter of a second, from the bits of the
+// initial sequence number, which is as good as random.
+func (s *Session) synJitter() Time {
+	return Time(s.iss*2654435761>>(s.synTries%16)) % (Second / 4)
 }
 
 func (s *Session) backedOff() Time { return min(s.rto<<s.backoff, maxRTO) }
