@@ -11,7 +11,7 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test unit race e2e lint demo bench fuzz clean
+.PHONY: all build test unit race e2e soak lint demo bench fuzz clean
 
 all: build
 
@@ -34,9 +34,17 @@ race:
 	.ci/install gcc
 	CGO_ENABLED=1 go test -race -short ./pipeline ./pipeline/link ./pipeline/queue ./pipeline/reply ./ring ./cmd/internal/...
 
+PROGRAMS := nginx haproxy ethtool nft redis-server redis-benchmark postgres pgbench h2load
+
 e2e: build
-	.ci/install nginx haproxy ethtool nft
-	CGO_ENABLED=0 go test -count=1 -timeout 15m -v $(E2E)
+	.ci/install $(PROGRAMS)
+	CGO_ENABLED=0 go test -count=1 -timeout 20m -v $(E2E)
+
+# Loads of a minute each where e2e has seconds: bad networks, strange targets,
+# many connections, many copies. About half an hour.
+soak: build
+	.ci/install $(PROGRAMS)
+	TCL_SOAK=1 CGO_ENABLED=0 go test -count=1 -timeout 90m -v $(E2E) -run 'BadNetwork|UnlikeProduction|ClosedLoop|CopyOfAConnection'
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }

@@ -37,7 +37,7 @@ func TestABadNetworkLosesNoRequest(t *testing.T) {
 				o.Embedded = traffic.load.Post > 0
 				p := small(t, o)
 				p.copy()
-				traffic.load.Duration = 5 * time.Second
+				traffic.load.Duration = span(5 * time.Second)
 				p.wait(p.load(traffic.load))
 				ended := time.Now()
 				r := p.judge(verdict.Rules{})

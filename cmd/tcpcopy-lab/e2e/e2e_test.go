@@ -2,7 +2,7 @@
 // exactly once and in order. Its stories are played on the lab's networks.
 //
 // TCL_PCAP=1 keeps a capture of each host of a test that failed, TCL_KEEP=1 the
-// logs.
+// logs. TCL_SOAK=1 makes the loads of some last a minute.
 package e2e
 
 import (
@@ -49,6 +49,14 @@ var programs = sync.OnceValues(func() (stage.Programs, error) {
 	}
 	return stage.In(bin)
 })
+
+// span is how long a load lasts, which `make soak` makes a minute.
+func span(usual time.Duration) time.Duration {
+	if os.Getenv("TCL_SOAK") != "" {
+		return time.Minute
+	}
+	return usual
+}
 
 func needs(t *testing.T) stage.Programs {
 	t.Helper()

@@ -23,7 +23,8 @@ import (
 )
 
 // What is encrypted cannot be replayed. It is told by its first bytes, counted
-// and kept from the target; what was in the clear before it is copied.
+// and kept from the target, which hears what was in the clear before it at the
+// most: the copy may be behind production when that turns to TLS.
 func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 	conf := selfSigned(t)
 	echo := func(c net.Conn) { io.Copy(c, c) }
@@ -39,18 +40,18 @@ func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 		}
 		return s.Close()
 	}
-	const clear = "STARTTLS\r\n"
+	const startTLS = "STARTTLS\r\n"
 	for _, c := range []struct {
 		reason string
 		name   string
-		clear  int // bytes of each connection that the target must hear
+		clear  int // bytes of each connection that the target may hear
 		serve  func(net.Conn)
 		client func(net.Conn) error
 	}{
 		{"tls", "TLS", 0, func(c net.Conn) { echo(tls.Server(c, conf)) }, talkTLS},
-		{"tls", "TLS behind STARTTLS", len(clear), func(c net.Conn) {
+		{"tls", "TLS behind STARTTLS", len(startTLS), func(c net.Conn) {
 			fmt.Fprint(c, "220 lab\r\n")
-			if _, err := io.ReadFull(c, make([]byte, len(clear))); err != nil {
+			if _, err := io.ReadFull(c, make([]byte, len(startTLS))); err != nil {
 				return
 			}
 			fmt.Fprint(c, "220 go on\r\n")
@@ -60,7 +61,7 @@ func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 			if _, err := io.ReadFull(c, greeting); err != nil {
 				return err
 			}
-			fmt.Fprint(c, clear)
+			fmt.Fprint(c, startTLS)
 			if _, err := io.ReadFull(c, make([]byte, len("220 go on\r\n"))); err != nil {
 				return err
 			}
@@ -106,18 +107,17 @@ func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 				})
 			}
 			p.must(g.Wait())
-			secret := said.Load() - int64(conns*c.clear)
-			var counted float64
-			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			// What a client's stack repeats is counted again.
+			clear := int64(conns * c.clear)
+			secret := said.Load() - clear
+			var counted int64
+			for end := time.Now().Add(10 * time.Second); counted < secret && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 				m, err := p.Copiers[0].Metrics()
 				p.must(err)
-				counted = m.By("tcpcopy_dropped_payload_bytes_total", "reason")[c.reason]
-				if int64(counted) == secret && target.bytes() == int64(conns*c.clear) {
-					break
-				}
+				counted = int64(m.By("tcpcopy_dropped_payload_bytes_total", "reason")[c.reason])
 			}
-			if int64(counted) != secret || target.bytes() != int64(conns*c.clear) {
-				p.Errorf("%.0f bytes counted as %s, want %d; the target heard %d bytes, want %d", counted, c.reason, secret, target.bytes(), conns*c.clear)
+			if heard := target.bytes(); counted < secret || heard > clear {
+				p.Errorf("%d bytes counted as %s, want %d; the target heard %d bytes, want %d at the most", counted, c.reason, secret, heard, clear)
 				p.counters()
 			}
 			r := &verdict.Report{}

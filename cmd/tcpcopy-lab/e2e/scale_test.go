@@ -15,7 +15,7 @@ import (
 func TestManyConnectionsInAClosedLoopAreCopied(t *testing.T) {
 	p := small(t, usual)
 	p.copy()
-	report := p.wait(p.load(load.Config{Conns: 4000, Duration: 5 * time.Second}))
+	report := p.wait(p.load(load.Config{Conns: 4000, Duration: span(5 * time.Second)}))
 	ended := time.Now()
 	r := p.judge(verdict.Rules{})
 	p.exact(r)
@@ -41,7 +41,7 @@ func TestEveryCopyOfAConnectionIsWhole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := small(t, stage.Small{Options: lab.Options{Offload: true}, Args: []string{"-n", fmt.Sprint(c.copies)}})
 			p.copy()
-			c.load.Duration = 5 * time.Second
+			c.load.Duration = span(5 * time.Second)
 			p.wait(p.load(c.load))
 			p.same(func() (lines []string) {
 				for _, line := range p.requests(p.Online[0], false) {
@@ -59,4 +59,32 @@ func TestEveryCopyOfAConnectionIsWhole(t *testing.T) {
 			p.end()
 		})
 	}
+}
+
+// Sessions are whole ones: where they do not suffice, tcpcopy makes fewer
+// copies and says how many.
+func TestCopiesBeyondTheLimitAreRefusedAndCounted(t *testing.T) {
+	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Args: []string{"-n", "10", "--max-sessions", "200"}})
+	p.copy()
+	p.wait(p.load(load.Config{Conns: 50, Rate: 200, Duration: 2 * time.Second}))
+	want := map[string]bool{}
+	for _, line := range p.requests(p.Online[0], false) {
+		want[line] = true
+	}
+	p.Settle(p.ctx, 2*time.Second)
+	whole := p.requests(p.Target[0], false)
+	for _, line := range whole {
+		if !want[line] {
+			p.Errorf("a copy that is not whole: %s", line)
+		}
+	}
+	m, err := p.Copiers[0].Metrics()
+	p.must(err)
+	achieved := m.Sum("tcpcopy_copies_achieved")
+	if len(whole) == 0 || len(whole) > 200 || int(achieved*50+0.5) != len(whole) {
+		p.Errorf("%d copies of 50 connections within 200 sessions, %v of a connection as tcpcopy counts", len(whole), achieved)
+		p.counters()
+	}
+	p.Logf("%v of 10 copies of a connection", achieved)
+	p.end()
 }

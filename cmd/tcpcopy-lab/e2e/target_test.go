@@ -56,7 +56,7 @@ func TestATargetMayBehaveUnlikeProduction(t *testing.T) {
 				p.quiet = c.quiet
 			}
 			p.copy()
-			c.load.Duration = 3 * time.Second
+			c.load.Duration = span(3 * time.Second)
 			p.wait(p.load(c.load))
 			ended := time.Now()
 			r := p.judge(verdict.Rules{})
