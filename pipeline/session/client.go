@@ -12,6 +12,7 @@ func (s *Session) Restarts(g *packet.Segment) bool {
 // Superseded tells a session that its client has begun anew: nothing more
 // will come.
 func (c *Core) Superseded(s *Session, now Time) {
+	s.skipping = false
 	switch s.state {
 	case Watching, Parked:
 		c.end(s, Finished)
@@ -41,7 +42,7 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 		c.Stats.Dropped[Midstream] += uint64(g.Len)
 		return
 	}
-	if s.state == Skipping {
+	if s.state == Skipping || s.skipping {
 		c.pass(s, g, now)
 		return
 	}
@@ -181,7 +182,7 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
 	if !c.cfg.Encrypted && (seq == s.iss+1 || before(s.ackLast, ack)) {
 		if why, ok := encrypted(b, seq == s.iss+1 && !s.sawSYN); ok {
 			st.Dropped[why] += uint64(len(b))
-			c.skip(s, why, now)
+			c.skip(s, why, ack, now)
 			return
 		}
 	}

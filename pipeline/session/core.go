@@ -168,8 +168,14 @@ func (c *Core) end(s *Session, why Reason) {
 		c.dropAll(s, why)
 	}
 	s.state = Closed
-	c.Stats.Closed[why]++
 	s.rtoAt, s.ackAt, s.holeAt, s.turnAt, s.endAt = never, never, never, never, never
+	if s.skipping && why == Finished {
+		why = s.skipped
+	}
+	c.Stats.Closed[why]++
+	if s.skipping && why != Shutdown && why != ClientSilent {
+		c.passOver(s)
+	}
 }
 
 // dropAll frees every piece; what was not delivered is counted.

@@ -24,15 +24,25 @@ func encrypted(b []byte, midstream bool) (Reason, bool) {
 	return TLS, b[0] == handshake && (len(b) < 6 || b[5] == clientHello)
 }
 
-// skip gives a connection up whose payload is encrypted, and passes over what
-// else its client sends.
-func (c *Core) skip(s *Session, why Reason, now Time) {
+// skip ends a connection whose payload is encrypted from here on, when the
+// target has answered what came before, and passes over what else its client
+// sends. ack is that of the segment.
+func (c *Core) skip(s *Session, why Reason, ack uint32, now Time) {
+	s.skipping, s.skipped = true, why
+	if s.first != 0 && s.state != Parked {
+		c.queueEnd(s, pieceRST, s.inNext, ack)
+		return
+	}
 	if s.state.connected() && s.state != TimeWait {
 		c.sendRST(s, now)
 	}
-	c.end(s, why)
-	c.Begin(s, now)
-	s.state, s.skipped = Skipping, why
+	c.end(s, Finished)
+}
+
+// passOver keeps a session that has ended only to count what else comes.
+func (c *Core) passOver(s *Session) {
+	c.Begin(s, s.clientAt)
+	s.state, s.skipping = Skipping, false
 }
 
 // skippedEnd is how long the last packets of a skipped connection are

@@ -57,15 +57,23 @@ func TestEncryptedConnectionIsCopiedWhereAsked(t *testing.T) {
 	b.want("PA 1+100 ack 1")
 }
 
-func TestStartTLSEndsTheCopyWhereItBegins(t *testing.T) {
+func TestStartTLSEndsTheCopyWhenWhatCameBeforeIsAnswered(t *testing.T) {
 	b := newBed(t, Config{})
 	b.open()
-	b.turn(1, 1, 1)
-	copy(b.stream[100:], "\x16\x03\x01\x02\x00\x01\x00")
-	b.data(101, 100, 201)
-	b.want("RA 101 ack 201")
+	b.data(1, 100, 1)
+	b.data(101, 10, 201)
+	copy(b.stream[110:], "\x16\x03\x01\x02\x00\x01\x00")
+	b.data(111, 100, 221)
+	b.data(211, 100, 300)
+	b.client(fin, 311, 0, 300)
+	b.want("PA 1+100 ack 1")
+	b.reply(pushed, 1, 200, 101)
+	b.want("PA 101+10 ack 201")
+	b.reply(pushed, 201, 20, 111)
+	b.want("RA 111 ack 221")
 	b.wantState(Skipping)
-	if st := &b.core.Stats; st.Delivered != 100 || st.Dropped[TLS] != 100 {
+	st := &b.core.Stats
+	if st.Delivered != 110 || st.Dropped[TLS] != 200 || st.TurnsCopied != 2 || st.TurnsLost != 0 || st.Closed[TLS] != 1 || st.Closed[Finished] != 0 {
 		t.Errorf("%+v", st)
 	}
 }

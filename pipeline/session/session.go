@@ -132,7 +132,8 @@ type Session struct {
 	refused  bool  // the last SYN was answered by RST
 	reopens  uint8 // without progress
 
-	skipped  Reason // Skipping
+	skipping bool   // ends as Skipping
+	skipped  Reason // what it is encrypted with
 	clientAt Time   // last packet of the client
 	endAt    Time   // TimeWait, Closing: give up
 }
