@@ -48,3 +48,20 @@ func TestABadNetworkLosesNoRequest(t *testing.T) {
 		}
 	}
 }
+
+// What the capture missed cannot be copied. It costs the request that it was
+// part of, at most the one behind as well, and not the connection.
+func TestAHoleInTheCaptureCostsNoMoreThanItsRequests(t *testing.T) {
+	// The filter looks away when the sequence number ends in 8 certain bits.
+	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Args: []string{"-F", "tcp dst port 80 and tcp[7] != 77"}})
+	p.copy()
+	p.wait(p.load(load.Config{Conns: 20, Rate: 300, Duration: 6 * time.Second}))
+	r := p.judge(verdict.Rules{})
+	c := r.Copy
+	p.Logf("%v", c)
+	if c.Ratio() < 0.98 || c.Duplicated+c.OutOfOrder+c.Foreign+c.Altered+c.Mixed > 0 {
+		p.Errorf("one packet of 256 was not captured:\n%s", r)
+		p.counters()
+	}
+	p.end()
+}
