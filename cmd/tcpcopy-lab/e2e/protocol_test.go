@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"bufio"
 	"bytes"
 	"fmt"
@@ -214,7 +215,7 @@ func noise(seed, n int) []byte {
 // overHTTP gives f a client with one connection.
 func overHTTP(dial func() (net.Conn, error), f func(*http.Client) error) error {
 	t := &http.Transport{
-		Dial:                  func(_, _ string) (net.Conn, error) { return dial() },
+		DialContext:           func(context.Context, string, string) (net.Conn, error) { return dial() },
 		MaxConnsPerHost:       1,
 		ExpectContinueTimeout: 5 * time.Second,
 	}
