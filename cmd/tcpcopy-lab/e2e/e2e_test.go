@@ -77,8 +77,9 @@ func needs(t *testing.T) stage.Programs {
 type play struct {
 	*stage.Stage
 	*testing.T
-	ctx   context.Context
-	quiet time.Duration // how long the target may log nothing before what is missing counts
+	ctx     context.Context
+	quiet   time.Duration // how long the target may log nothing before what is missing counts
+	settled time.Duration // how long the last judge waited for the copies
 }
 
 func small(t *testing.T, o stage.Small) *play {
@@ -104,7 +105,7 @@ func seed(t *testing.T, o stage.Seed) *play {
 
 func begin(t *testing.T, s *stage.Stage) *play {
 	t.Helper()
-	p := &play{s, t, t.Context(), 5 * time.Second}
+	p := &play{Stage: s, T: t, ctx: t.Context(), quiet: 5 * time.Second}
 	captures := p.capture()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -150,7 +151,9 @@ func (p *play) wait(l *stage.Load) *load.Report {
 // no process may have ended on its own.
 func (p *play) judge(rules verdict.Rules) *verdict.Report {
 	p.Helper()
+	start := time.Now()
 	p.Settle(p.ctx, p.quiet)
+	p.settled = time.Since(start).Round(100 * time.Millisecond)
 	r, err := p.Judge(rules)
 	p.must(err)
 	for _, t := range append(append([]*stage.Tool{}, p.Copiers...), p.Intercepts...) {

@@ -58,10 +58,9 @@ func TestATargetMayBehaveUnlikeProduction(t *testing.T) {
 			p.copy()
 			c.load.Duration = span(3 * time.Second)
 			p.wait(p.load(c.load))
-			ended := time.Now()
 			r := p.judge(verdict.Rules{})
 			p.exact(r)
-			p.Logf("%d connections for %d, copied %v after the load", r.Target[0].Connections, r.Online[0].Connections, time.Since(ended).Round(100*time.Millisecond))
+			p.Logf("%d connections for %d, copied %v after the load", r.Target[0].Connections, r.Online[0].Connections, p.settled)
 			p.end()
 		})
 	}
