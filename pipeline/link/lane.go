@@ -318,7 +318,6 @@ func (l *lane) take(t Type, p []byte) (err error) {
 // now is the clock of the pings.
 func (l *lane) now() uint64 { return uint64(time.Since(l.start)) }
 
-
 // secretMismatch says which end lacks a secret.
 func secretMismatch(mine bool, me, peer string) string {
 	if mine {
