@@ -85,14 +85,22 @@ func filterText(p *string) value {
 	}}
 }
 
+// oneOf is a text that is one of a few.
+type oneOf struct {
+	value
+	list []string
+}
+
+func (v oneOf) choices() []string { return v.list }
+
 // choice is one of a few words.
-func choice(p *string, words ...string) value {
-	return checked(p, func(s string) error {
-		if !slices.Contains(words, s) {
-			return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
+func choice(p *string, list ...string) value {
+	return oneOf{list: list, value: checked(p, func(s string) error {
+		if !slices.Contains(list, s) {
+			return fmt.Errorf("%q is none of %s", s, strings.Join(list, ", "))
 		}
 		return nil
-	})
+	})}
 }
 
 // span is a duration. unit is that of a bare number on the command line.
