@@ -8,6 +8,7 @@ import (
 	"embed"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -68,10 +69,12 @@ func Files(t Tool, sample, date string) (map[string]string, error) {
 	return files, nil
 }
 
-// text makes prose of s in roff(7): dashes that begin a word are those of
-// flags, to be copied as such.
+var sentence = regexp.MustCompile(`\. ([A-Z])`)
+
+// text makes prose of s in roff(7): sentences begin lines, and dashes that
+// begin a word are those of flags, to be copied as such.
 func text(s string) string {
-	s = strings.ReplaceAll(s, `\`, `\e`)
+	s = sentence.ReplaceAllString(strings.ReplaceAll(s, `\`, `\e`), ".\n$1")
 	for _, before := range []string{" ", "(", "\n"} {
 		s = strings.ReplaceAll(s, before+"-", before+`\-`)
 	}

@@ -15,6 +15,6 @@ systemd-sysusers @TOOL@.conf
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 	if [ -n "$upgrade" ]; then
-		systemctl try-restart '@TOOL@.service' '@TOOL@@*.service'
+		systemctl try-restart @UNITS@
 	fi
 fi

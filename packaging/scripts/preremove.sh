@@ -5,6 +5,6 @@ set -e
 
 if [ -d /run/systemd/system ]; then
 	case "$1" in
-	remove | 0) systemctl stop '@TOOL@.service' '@TOOL@@*.service' ;;
+	remove | 0) systemctl stop @UNITS@ ;;
 	esac
 fi

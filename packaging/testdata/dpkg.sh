@@ -1,0 +1,83 @@
+#!/bin/sh
+# dpkg.sh OLD NEW: installs the debs of folder OLD, upgrades to those of NEW,
+# removes and purges them, in a copy of this machine's files that is thrown
+# away. The test runs it in a mount namespace of its own.
+set -eu
+
+fail() {
+	echo "dpkg.sh: $*" >&2
+	exit 1
+}
+
+mount -t tmpfs none /mnt
+mkdir /mnt/upper /mnt/work /mnt/root /mnt/debs
+cp -r "$1" /mnt/debs/old
+cp -r "$2" /mnt/debs/new
+mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+mount -t proc none /mnt/root/proc
+mount --bind /dev /mnt/root/dev
+mkdir -p /mnt/root/mnt/debs
+mount --bind /mnt/debs /mnt/root/mnt/debs
+inside() { chroot /mnt/root env DEBIAN_FRONTEND=noninteractive "$@"; }
+
+# A systemctl that writes down what it is told.
+mkdir -p /mnt/root/run/systemd/system
+rm /mnt/root/usr/bin/systemctl
+cat >/mnt/root/usr/bin/systemctl <<'END'
+#!/bin/sh
+echo "$@" >>/mnt/debs/told
+END
+chmod +x /mnt/root/usr/bin/systemctl
+told() {
+	cat >/mnt/debs/want
+	sort -u /mnt/debs/told | diff /mnt/debs/want - || fail "$1: systemctl was told something else"
+	rm /mnt/debs/told
+}
+
+inside dpkg -i /mnt/debs/old/tcpcopy_*.deb /mnt/debs/old/intercept_*.deb
+for tool in tcpcopy intercept; do
+	inside $tool --version | grep -q "$tool v1.2.3" || fail "$tool is not of the version"
+	inside getent passwd $tool | grep -q /usr/sbin/nologin || fail "no user $tool, or one who may log in"
+done
+inside itercept --version >/dev/null || fail "itercept does not run"
+inside tcpcopy --config /etc/tcpcopy/online.toml --check-config && fail "the configuration as installed copies somewhere"
+inside intercept --config /etc/tcpcopy/intercept.toml --check-config
+[ -z "$(find /mnt/upper/etc/systemd -type l 2>/dev/null)" ] || fail "the installation enables a service"
+inside systemd-analyze verify --man=yes tcpcopy@online.service intercept.service intercept@two.service
+for unit in tcpcopy@online intercept intercept@two; do
+	exposure=$(inside systemd-analyze security --offline=yes --threshold=25 $unit.service) || fail "$exposure"
+done
+
+echo "# by the operator" >>/mnt/root/etc/tcpcopy/online.toml
+mkdir -p /mnt/root/etc/systemd/system/multi-user.target.wants
+ln -s /usr/lib/systemd/system/tcpcopy@.service /mnt/root/etc/systemd/system/multi-user.target.wants/tcpcopy@online.service
+inside dpkg -i /mnt/debs/new/tcpcopy_*.deb /mnt/debs/new/intercept_*.deb
+told upgrade <<'END'
+daemon-reload
+try-restart intercept.service intercept@*.service
+try-restart tcpcopy@*.service
+END
+inside tcpcopy --version | grep -q "tcpcopy v1.3.0" || fail "the upgrade brought no new version"
+grep -q "by the operator" /mnt/root/etc/tcpcopy/online.toml || fail "the upgrade lost the configuration"
+
+inside dpkg -r tcpcopy intercept
+told removal <<'END'
+daemon-reload
+stop intercept.service intercept@*.service
+stop tcpcopy@*.service
+END
+[ ! -e /mnt/root/usr/bin/tcpcopy ] || fail "removed, and the program is there"
+grep -q "by the operator" /mnt/root/etc/tcpcopy/online.toml || fail "the removal lost the configuration"
+inside getent passwd tcpcopy >/dev/null || fail "the removal took the user"
+[ -L /mnt/root/etc/systemd/system/multi-user.target.wants/tcpcopy@online.service ] || fail "the removal disabled the service"
+
+inside dpkg -P tcpcopy intercept
+left=$(cd /mnt/upper && find . ! -type d ! -path './run/*' ! -path './var/lib/dpkg/*' ! -path './var/log/*' ! -path './var/cache/*' \
+	! -path './etc/passwd*' ! -path './etc/group*' ! -path './etc/shadow*' ! -path './etc/gshadow*' ! -path './etc/.pwd.lock' ! -path './etc/sub[ug]id*' \
+	! -path './usr/bin/systemctl')
+[ -z "$left" ] || fail "purged, and left: $left"
+[ ! -e /mnt/root/etc/tcpcopy ] || fail "purged, and /etc/tcpcopy is there"
+for tool in tcpcopy intercept; do
+	inside getent passwd $tool && fail "purged, and there is a user $tool"
+done
+exit 0
