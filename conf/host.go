@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // parseInterface reads an item of -i: an interface of this host, or any. The C
@@ -114,3 +116,7 @@ func webAddress(p *string) value {
 	}
 	return scalar[string]{p: p, parse: parse, print: func(s string) string { return s }}
 }
+
+// webConfig is a file as Prometheus's exporter-toolkit reads it, with what it
+// names.
+func webConfig(p *string) value { return checked(p, web.Validate) }

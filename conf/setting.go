@@ -68,6 +68,7 @@ func processSettings(p *Process) []*setting {
 		{key: "link.name", flag: "name", usage: "`NAME` of this process for the other side of the link (default the host's name)", value: text(&p.Name)},
 		{key: "link.secret_file", flag: "link.secret-file", usage: "`FILE` with the secret that both sides of the link share", value: text(&p.SecretFile)},
 		{key: "metrics.listen", flag: "web.listen-address", usage: "`[HOST]:PORT` for /metrics; without a host 127.0.0.1", value: webAddress(&p.WebListen)},
+		{key: "metrics.config_file", flag: "web.config.file", usage: "`FILE` with TLS and passwords for the metrics, as Prometheus's exporters take it", value: webConfig(&p.WebConfig)},
 		{key: "log.file", flag: "log-file", short: "l", usage: "`FILE` to log to (default standard error)", value: text(&p.LogFile)},
 		{key: "log.level", flag: "log-level", usage: "least `LEVEL` that is logged: debug, info, warn or error", value: choice(&p.LogLevel, "debug", "info", "warn", "error")},
 		{key: "log.format", flag: "log-format", usage: "`FORMAT` of the log: text, logfmt or json", value: choice(&p.LogFormat, "text", "logfmt", "json")},

@@ -40,24 +40,12 @@ func (p *Pipeline) logSummary(msg string) {
 			sendErrors += e.Count
 		}
 	}
-	up := 0
-	for _, l := range p.links {
-		if l.Stats().Up > 0 {
-			up++
-		}
-	}
-	var live uint64
-	for st, n := range c.Sessions {
-		if session.State(st) != session.Watching {
-			live += n
-		}
-	}
 	attrs := []any{
 		"captured", c.Captured, "accepted", c.Accepted, "kernel_drops", kernelDrops,
-		"sessions", live, "opened", s.Opened, "established", s.Established,
+		"sessions", c.live(), "opened", s.Opened, "established", s.Established,
 		"turns_copied", s.TurnsCopied, "turns_unanswered", s.TurnsUnanswered, "turns_lost", s.TurnsLost,
 		"payload_accepted", s.Accepted, "payload_delivered", s.Delivered, "payload_buffered", s.Buffered,
-		"replies", c.Replies, "send_errors", sendErrors, "links_up", up,
+		"replies", c.Replies, "send_errors", sendErrors, "links_up", p.linksUp(),
 	}
 	var drops []any
 	for d, n := range c.Dropped {

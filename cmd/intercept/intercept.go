@@ -75,7 +75,7 @@ func (i *intercept) run(ctx context.Context, host *appliance.Appliance) error {
 	}
 	wg.Go(func() { _ = i.server.Serve(ctx, listeners...) }) // it logs its errors
 	host.Registry.MustRegister(collector{i})
-	host.Ready()
+	host.Ready(i)
 	i.report(ctx)
 	wg.Wait()
 	i.summarize()

@@ -45,7 +45,7 @@ func run(ctx context.Context, a *appliance.Appliance, c *conf.Tcpcopy) error {
 	for _, t := range c.Transfers {
 		a.Log.Info("copying", "transfer", t.String())
 	}
-	a.Ready()
+	a.Ready(p)
 	p.Run(ctx)
 	return nil
 }

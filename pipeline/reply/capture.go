@@ -47,6 +47,7 @@ type Capture struct {
 	counts  Counts       // of the round
 
 	totals counters
+	rounds atomic.Uint64
 
 	mu   sync.Mutex
 	ring *ring.Ring
@@ -105,6 +106,7 @@ type source interface{ Next(*ring.Frame) bool }
 // pass takes what is there, a round at most, and delivers it. It returns how
 // many packets that were.
 func (c *Capture) pass(r source) int {
+	c.rounds.Add(1)
 	c.now = time.Now().UnixNano()
 	n := 0
 	for n < round && r.Next(&c.frame) {
@@ -211,6 +213,19 @@ func (c *Capture) RingStats() (packets, drops uint64) {
 		packets, drops = packets+st.Packets, drops+st.Drops
 	}
 	return packets, drops
+}
+
+// Beat returns when the capture has looked for replies once more, or has no
+// ring. Within pollTimeout it has, if it is not stuck.
+func (c *Capture) Beat() {
+	for before := c.rounds.Load(); c.rounds.Load() == before; time.Sleep(pollTimeout / 10) {
+		c.mu.Lock()
+		idle := c.ring == nil
+		c.mu.Unlock()
+		if idle {
+			return
+		}
+	}
 }
 
 // Counts says what became of the packets of a capture, or of several:

@@ -36,6 +36,8 @@ type Appliance struct {
 	out   *logFile
 	tell  func(*logFile) error // leaves the terminal and the daemon's parent
 	ready atomic.Bool
+
+	manager *notifier
 }
 
 // Run is a tool's work. It calls Ready when its sockets are open, returns nil
@@ -93,7 +95,8 @@ func host(tool string, c *conf.Process, run Run, tell func(*logFile) error) erro
 	}
 	defer pid.Close()
 
-	a := &Appliance{Log: newLogger(c, out), Registry: newRegistry(tool), tool: tool, conf: c, out: out, tell: tell}
+	log := newLogger(c, out, c.LogFile == "" && toJournal(os.Stderr))
+	a := &Appliance{Log: log, Registry: newRegistry(tool), tool: tool, conf: c, out: out, tell: tell, manager: newNotifier()}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	a.watchSignals(stop, pid)
@@ -117,14 +120,30 @@ func host(tool string, c *conf.Process, run Run, tell func(*logFile) error) erro
 	return nil
 }
 
-// Ready says that the tool works: /-/ready answers 200, and the process that
-// started a daemon returns to its shell. Further calls do nothing.
-func (a *Appliance) Ready() {
+// Ready says that the tool works: /-/ready answers 200, the process that
+// started a daemon returns to its shell, and a service manager hears of it, as
+// of h from now on. Further calls do nothing.
+func (a *Appliance) Ready(h Health) {
 	if a.ready.Swap(true) {
 		return
 	}
 	if err := a.tell(a.out); err != nil {
 		a.Log.Warn("cannot leave the terminal", "error", err)
+	}
+	if a.manager != nil {
+		a.manager.ready()
+		go a.manager.watch(h)
+	}
+}
+
+// reload opens the log file anew.
+func (a *Appliance) reload() {
+	if a.ready.Load() {
+		a.manager.reloading()
+		defer a.manager.ready()
+	}
+	if err := a.out.Reopen(); err != nil {
+		a.Log.Error("cannot reopen the log file, going on with the old one", "error", err)
 	}
 }
 
@@ -137,9 +156,7 @@ func (a *Appliance) watchSignals(stop context.CancelFunc, pid *pidFile) {
 		for s := range signals {
 			switch {
 			case s == syscall.SIGHUP:
-				if err := a.out.Reopen(); err != nil {
-					a.Log.Error("cannot reopen the log file, going on with the old one", "error", err)
-				}
+				a.reload()
 			case stopping:
 				a.Log.Warn("ending at once", "signal", s.String())
 				pid.Close()
@@ -147,6 +164,7 @@ func (a *Appliance) watchSignals(stop context.CancelFunc, pid *pidFile) {
 			default:
 				a.Log.Info("ending", "signal", s.String())
 				stopping = true
+				a.manager.stopping()
 				stop()
 			}
 		}

@@ -48,7 +48,7 @@ func work(ctx context.Context, a *Appliance, behaviour string) error {
 	case "quits":
 		return nil
 	}
-	a.Ready()
+	a.Ready(health{behaviour})
 	fmt.Println("ready")
 	<-ctx.Done()
 	if behaviour == "lingers" {
@@ -57,6 +57,17 @@ func work(ctx context.Context, a *Appliance, behaviour string) error {
 	}
 	return nil
 }
+
+// health is that of a tool that behaves as named.
+type health struct{ behaviour string }
+
+func (h health) Beat() {
+	if h.behaviour == "hangs" {
+		select {}
+	}
+}
+
+func (h health) Status() string { return "all is well" }
 
 // tool prepares a process that behaves as named.
 func tool(t *testing.T, behaviour string, args ...string) *exec.Cmd {
@@ -301,23 +312,56 @@ func TestStalePidFileIsReplaced(t *testing.T) {
 	}
 }
 
-func TestWebServesMetricsAndStates(t *testing.T) {
+// webOf serves the metrics of c and returns their base URL.
+func webOf(t *testing.T, c *conf.Process) (a *Appliance, base string) {
+	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
 	out, err := openLog(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer out.Close()
-	c := &conf.Process{WebListen: "127.0.0.1:0", LogLevel: "info", LogFormat: "text"}
-	a := &Appliance{Log: newLogger(c, out), Registry: newRegistry("tool"), tool: "tool", conf: c,
+	t.Cleanup(out.Close)
+	c.WebListen, c.LogLevel, c.LogFormat = "127.0.0.1:0", "info", "text"
+	a = &Appliance{Log: newLogger(c, out, false), Registry: newRegistry("tool"), tool: "tool", conf: c,
 		tell: func(*logFile) error { return nil }}
 	stop, err := a.serveWeb()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stop()
+	t.Cleanup(stop)
 	b, _ := os.ReadFile(log)
-	base := regexp.MustCompile(`http://[0-9.:]+`).FindString(string(b))
+	return a, regexp.MustCompile(`http://[0-9.:]+`).FindString(string(b))
+}
+
+func TestWebAsksForThePasswordsOfItsConfiguration(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	// bcrypt, with a cost of 4, of "secret".
+	text := "basic_auth_users:\n  prometheus: $2a$04$d.A6aRjujgqw7JQQJvz8xu7rqY6pUBG9ZE1x58ODl9bChbFXv5j1u\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, base := webOf(t, &conf.Process{WebConfig: file})
+	for password, status := range map[string]int{"": 401, "wrong": 401, "secret": 200} {
+		r, err := http.NewRequest("GET", base+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if password != "" {
+			r.SetBasicAuth("prometheus", password)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("password %q: %d, want %d", password, resp.StatusCode, status)
+		}
+	}
+}
+
+func TestWebServesMetricsAndStates(t *testing.T) {
+	a, base := webOf(t, &conf.Process{})
 	get := func(path string, status int, want string) {
 		t.Helper()
 		r, err := http.Get(base + path)
@@ -334,7 +378,7 @@ func TestWebServesMetricsAndStates(t *testing.T) {
 	get("/metrics", 200, "process_resident_memory_bytes")
 	get("/-/healthy", 200, "tool is healthy")
 	get("/-/ready", 503, "tool is starting")
-	a.Ready()
+	a.Ready(health{})
 	get("/-/ready", 200, "tool is ready")
 	get("/", 200, "<h1>tool")
 	get("/else", 404, "")

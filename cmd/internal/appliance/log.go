@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -89,11 +90,16 @@ func (l *logFile) Close() {
 	}
 }
 
-func newLogger(c *conf.Process, out *logFile) *slog.Logger {
+// newLogger makes the log that c asks for. In the journal, records have their
+// level in front and no time.
+func newLogger(c *conf.Process, out io.Writer, inJournal bool) *slog.Logger {
 	var level slog.Level
 	// conf lets only names of levels through.
 	_ = level.UnmarshalText([]byte(c.LogLevel))
 	options := &slog.HandlerOptions{Level: level}
+	if inJournal {
+		out, options.ReplaceAttr = &journal{out: out}, withoutTime
+	}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(out, options))
 	}

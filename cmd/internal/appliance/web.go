@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // newRegistry has what every process reports of itself.
@@ -49,11 +50,17 @@ func (a *Appliance) serveWeb() (stop func(), err error) {
 		MaxHeaderBytes:    16 << 10,
 	}
 	go func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		serve := func() error { return s.Serve(l) }
+		if a.conf.WebConfig != "" {
+			serve = func() error {
+				return web.Serve(l, s, &web.FlagConfig{WebConfigFile: &a.conf.WebConfig}, a.Log)
+			}
+		}
+		if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 			a.Log.Error("metrics are not served any more", "error", err)
 		}
 	}()
-	a.Log.Info("metrics", "address", "http://"+l.Addr().String()+"/metrics")
+	a.Log.Info("metrics", "address", "http://"+l.Addr().String()+"/metrics", "web_config", a.conf.WebConfig)
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
