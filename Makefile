@@ -11,7 +11,7 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test unit race e2e soak lint demo bench fuzz clean
+.PHONY: all build test unit race e2e soak packaged packages lint demo bench fuzz clean
 
 all: build
 
@@ -23,11 +23,11 @@ demo: build
 	@.ci/install nginx haproxy || echo "demo: going on with the lab's own servers"
 	bin/tcpcopy-lab demo
 
-test: lint unit race e2e
+test: lint unit race packaged e2e
 
 unit:
 	.ci/install tcpdump ethtool nft
-	CGO_ENABLED=0 go test $$(go list ./... | grep -v /tcpcopy-lab/e2e)
+	CGO_ENABLED=0 go test $$(go list ./... | grep -v -e /tcpcopy-lab/e2e -e /packaging)
 
 # The packages where goroutines meet.
 race:
@@ -45,6 +45,15 @@ e2e: build
 soak: build
 	.ci/install $(PROGRAMS)
 	TCL_SOAK=1 CGO_ENABLED=0 go test -count=1 -timeout 90m -v $(E2E) -run 'BadNetwork|UnlikeProduction|ClosedLoop|CopyOfAConnection'
+
+# Packages, manual, dashboard and rules, with the tools of Debian.
+packaged:
+	@command -v apt-get >/dev/null || { echo "packaged: the packages are tested on Debian only"; exit 0; }; \
+	  .ci/install nginx ethtool lintian rpm mandoc col zsh fish promtool systemd-analyze && \
+	  CGO_ENABLED=0 go test -count=1 ./packaging/...
+
+packages:
+	packaging/build bin/packages $(VERSION) amd64 arm64
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }

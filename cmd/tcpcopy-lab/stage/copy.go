@@ -15,8 +15,8 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
-// metricsAddr is where each tool of a stage tells its counters, on its host.
-const metricsAddr = "127.0.0.1:9100"
+// MetricsAddr is where each tool of a stage tells its counters, on its host.
+const MetricsAddr = "127.0.0.1:9100"
 
 // A Tool is a tcpcopy or an intercept of a stage. It can be started, ended,
 // started again.
@@ -28,7 +28,7 @@ type Tool struct {
 }
 
 func newTool(h *lab.Host, args ...string) *Tool {
-	t := &Tool{Host: h, Args: append(args, "--web.listen-address", metricsAddr)}
+	t := &Tool{Host: h, Args: append(args, "--web.listen-address", MetricsAddr)}
 	t.client = http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
@@ -76,7 +76,7 @@ func (t *Tool) Start(ctx context.Context, name string) (err error) {
 }
 
 func (t *Tool) get(ctx context.Context, path string) (string, error) {
-	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+metricsAddr+path, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+MetricsAddr+path, nil)
 	if err != nil {
 		return "", err
 	}
