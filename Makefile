@@ -11,7 +11,7 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test unit race e2e soak packaged packages lint demo bench fuzz clean
+.PHONY: all build test unit race e2e soak packaged packages appliance lint demo bench fuzz clean
 
 all: build
 
@@ -51,6 +51,11 @@ packaged:
 	@command -v apt-get >/dev/null || { echo "packaged: the packages are tested on Debian only"; exit 0; }; \
 	  .ci/install nginx ethtool lintian rpm mandoc col zsh fish promtool systemd-analyze && \
 	  CGO_ENABLED=0 go test -count=1 ./packaging/...
+
+# The services under real systemd, in two hosts of the lab: about two minutes.
+appliance:
+	.ci/install nginx ethtool systemd-nspawn systemd-analyze
+	CGO_ENABLED=0 go test -count=1 -v ./packaging/appliance -appliance
 
 packages:
 	packaging/build bin/packages $(VERSION) amd64 arm64

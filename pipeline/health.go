@@ -17,8 +17,11 @@ func (p *Pipeline) Beat() {
 // Status is the outcome so far, on one line.
 func (p *Pipeline) Status() string {
 	c := p.Totals()
-	copied := math.Floor(1e4*c.Session.Reproduced()) / 100 // 100 is all of them
-	return fmt.Sprintf("%d sessions, %.2f %% of the turns copied, %d of %d intercepts linked", c.live(), copied, p.linksUp(), len(p.links))
+	copied := "no turns yet"
+	if s := &c.Session; s.TurnsCopied+s.TurnsUnanswered+s.TurnsLost > 0 {
+		copied = fmt.Sprintf("%.2f %% of the turns copied", math.Floor(1e4*c.Session.Reproduced())/100) // 100 is all of them
+	}
+	return fmt.Sprintf("%d sessions, %s, %d of %d intercepts linked", c.live(), copied, p.linksUp(), len(p.links))
 }
 
 // live is how many sessions there are towards targets.
