@@ -54,8 +54,8 @@ packaged:
 
 # The services under real systemd, in two hosts of the lab: about two minutes.
 appliance:
-	.ci/install nginx ethtool systemd-nspawn systemd-analyze
-	CGO_ENABLED=0 go test -count=1 -v ./packaging/appliance -appliance
+	.ci/install ethtool systemd-nspawn systemd-analyze
+	TCL_APPLIANCE=1 CGO_ENABLED=0 go test -count=1 -v ./packaging/appliance
 
 packages:
 	packaging/build bin/packages $(VERSION) amd64 arm64

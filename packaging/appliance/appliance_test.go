@@ -4,13 +4,13 @@
 package appliance
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,8 +19,6 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
-
-var wanted = flag.Bool("appliance", false, "boot systemd and live the life of a service")
 
 const online = "tcpcopy@online"
 
@@ -52,11 +50,11 @@ func build(t *testing.T) (programs stage.Programs, debs string) {
 }
 
 func TestServicesLiveAndLeave(t *testing.T) {
-	if !*wanted {
-		t.Skip("boots systemd; -appliance, or make appliance")
+	if os.Getenv("TCL_APPLIANCE") == "" {
+		t.Skip("boots systemd; make appliance, or TCL_APPLIANCE=1")
 	}
 	programs, debs := build(t)
-	s, err := stage.NewSmall(t.Context(), programs, stage.Small{Options: lab.Options{Offload: true, Assistants: 1}})
+	s, err := stage.NewSmall(t.Context(), programs, stage.Small{Options: lab.Options{Offload: true, Assistants: 1}, Origin: stage.Origin{Embedded: true}})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	production := boot(t, "production", s.Copiers[0].Host.Namespace(), debs)
@@ -151,6 +149,41 @@ func TestServicesLiveAndLeave(t *testing.T) {
 		if got := production.run("cat", "/etc/tcpcopy/online.toml"); got+"\n" != configuration {
 			t.Errorf("the configuration is now %s", got)
 		}
+		copies(t, s, nil)
+	})
+
+	step(t, "at the bound of its memory it sheds and lives", func() {
+		// A sixteenth of everything in the unit and in its configuration.
+		production.write("/etc/default/"+online, `OPTIONS="-m 64"`+"\n")
+		production.write("/etc/systemd/system/"+online+".service.d/small.conf", "[Service]\nMemoryMax=128M\nEnvironment=GOMEMLIMIT=115MiB\n")
+		production.run("systemctl", "daemon-reload")
+		production.run("systemctl", "restart", online)
+		eventuallyLinked(t, s)
+		pid := production.property(online, "MainPID")
+		must(t, s.Target[0].Process.Signal(syscall.SIGSTOP))
+		l, err := s.Load(load.Config{Conns: 100, Rate: 60, Duration: 5 * time.Second, Post: 1_000_000}, nil)
+		must(t, err)
+		most := 0
+		for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			most = max(most, production.anonymous(pid))
+		}
+		_, err = l.Wait(t.Context())
+		must(t, err)
+		m, err := s.Copiers[0].Metrics()
+		must(t, err)
+		dropped := m.By("tcpcopy_dropped_payload_bytes_total", "reason")
+		shed := dropped["memory_limit"] + dropped["shed_memory"] + dropped["refused_before"]
+		t.Logf("%.0f MB held, %.0f MB shed, at most %d MB of memory", m.Sum("tcpcopy_held_payload_bytes")/1e6, shed/1e6, most/1000)
+		if most > 128<<10 || shed == 0 {
+			t.Errorf("memory of %d kB, %.0f bytes shed", most, shed)
+		}
+		if now := production.property(online, "MainPID"); now != pid {
+			t.Errorf("process %s is now %s", pid, now)
+		}
+		must(t, s.Target[0].Process.Signal(syscall.SIGCONT))
+		production.run("rm", "-r", "/etc/default/"+online, "/etc/systemd/system/"+online+".service.d")
+		production.run("systemctl", "daemon-reload")
+		production.run("systemctl", "restart", online)
 		copies(t, s, nil)
 	})
 

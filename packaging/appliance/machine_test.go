@@ -147,6 +147,17 @@ func (m *machine) number(unit, name string) int {
 	return n
 }
 
+// anonymous is the memory of a process, in kB, but for files and rings.
+func (m *machine) anonymous(pid string) (kb int) {
+	status, _ := os.ReadFile("/proc/" + m.leader + "/root/proc/" + pid + "/status")
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "RssAnon:" {
+			kb, _ = strconv.Atoi(f[1])
+		}
+	}
+	return kb
+}
+
 // eventually waits for what comes about by itself.
 func (m *machine) eventually(what string, ok func() bool) {
 	m.Helper()
