@@ -49,7 +49,7 @@ soak: build
 # Packages, manual, dashboard and rules, with the tools of Debian.
 packaged:
 	@command -v apt-get >/dev/null || { echo "packaged: the packages are tested on Debian only"; exit 0; }; \
-	  .ci/install nginx ethtool lintian rpm mandoc col zsh fish promtool systemd-analyze && \
+	  .ci/install nginx ethtool lintian rpm rpmlint mandoc col zsh fish promtool systemd-analyze && \
 	  CGO_ENABLED=0 go test -count=1 ./packaging/...
 
 # The services under real systemd, in two hosts of the lab: about two minutes.

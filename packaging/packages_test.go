@@ -135,6 +135,14 @@ func TestLintianFindsNothing(t *testing.T) {
 	}
 }
 
+func TestRpmlintFindsNothing(t *testing.T) {
+	dir, _ := packages(t)
+	out := output(t, "rpmlint", "-c", "rpmlint.toml", one(t, dir, "tcpcopy-*.rpm"), one(t, dir, "intercept-*.rpm"))
+	if !strings.Contains(out, "2 packages and 0 specfiles checked; 0 errors, 0 warnings") {
+		t.Errorf("rpmlint:\n%s", out)
+	}
+}
+
 func TestDebsInstallUpgradeRemoveAndPurge(t *testing.T) {
 	old, new := packages(t)
 	if os.Geteuid() != 0 {

@@ -111,7 +111,7 @@ func (p Panel) object() object {
 		})
 	}
 	defaults := object{"unit": p.Unit, "custom": object{}}
-	options := object{}
+	var options object
 	switch p.Kind {
 	case "stat":
 		steps := []object{}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # After the files have gone: deb calls it with "remove" and, when the
-# configuration has gone too, "purge"; rpm with the number of versions that
+# configuration has gone too, "purge", and rpm with the number of versions that
 # stay. It keeps what systemctl enable made until purge, as the configuration.
 set -e
 
