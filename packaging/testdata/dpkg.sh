@@ -1,5 +1,5 @@
 #!/bin/sh
-# dpkg.sh OLD NEW: installs the debs of folder OLD, upgrades to those of NEW,
+# dpkg.sh OLD NEW: installs the debs of folder old, upgrades to those of new,
 # removes and purges them, in a copy of this machine's files that is thrown
 # away. The test runs it in a mount namespace of its own.
 set -eu
@@ -9,16 +9,7 @@ fail() {
 	exit 1
 }
 
-mount -t tmpfs none /mnt
-mkdir /mnt/upper /mnt/work /mnt/root /mnt/debs
-cp -r "$1" /mnt/debs/old
-cp -r "$2" /mnt/debs/new
-mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
-mount -t proc none /mnt/root/proc
-mount --bind /dev /mnt/root/dev
-mkdir -p /mnt/root/mnt/debs
-mount --bind /mnt/debs /mnt/root/mnt/debs
-inside() { chroot /mnt/root env DEBIAN_FRONTEND=noninteractive "$@"; }
+. "$(dirname "$0")/root.sh"
 
 # A systemctl that writes down what it is told.
 mkdir -p /mnt/root/run/systemd/system
