@@ -36,7 +36,7 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 func (c *Core) Copy(s *Session, g *packet.Segment, now Time) { c.client(s, g, now) }
 
 func (c *Core) client(s *Session, g *packet.Segment, now Time) {
-	s.clientAt = now
+	s.clientAt = c.clientTime(now)
 	if s.state == Closed { // not yet removed
 		c.Stats.Accepted += uint64(g.Len)
 		c.Stats.Dropped[Midstream] += uint64(g.Len)
