@@ -28,6 +28,7 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/replay"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
@@ -61,12 +62,18 @@ type settings struct {
 
 // Pipeline is a running tcpcopy.
 type Pipeline struct {
+	// OnProgress, if it is set before Run, is told a few times a second how far
+	// a replay is.
+	OnProgress func(replay.Progress)
+
 	cfg      *conf.Tcpcopy
 	log      *slog.Logger
 	set      *settings
 	workers  []*worker
 	captures []capture
+	replayer *replayer // nil: packets are captured
 	links    []*link.Client
+	home     *home // nil: replies come by links
 
 	repliesLost atomic.Uint64 // the queue to a worker was full
 }
@@ -96,7 +103,12 @@ func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline
 	if n == 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	if err := p.openRings(n); err != nil {
+	if len(cfg.Replay.Files) > 0 {
+		p.replayer, err = newReplayer(cfg, log, p.set)
+	} else {
+		err = p.openRings(n)
+	}
+	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
@@ -107,6 +119,12 @@ func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline
 	}
 	for _, w := range p.workers {
 		w.peers = p.workers
+	}
+	if p.replayer != nil {
+		p.replayer.workers = p.workers
+	}
+	if len(cfg.Intercepts) == 0 {
+		return p, p.openHome()
 	}
 	return p, p.openLinks()
 }
@@ -127,11 +145,13 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 			Keepalive:    micros(cfg.KeepaliveTimeout),
 			RTT:          micros(cfg.RTT),
 			SynMSS:       cfg.SynMSS,
+			Replayed:     len(cfg.Replay.Files) > 0,
 		},
 	}
 	if cfg.LoopbackClient.IsValid() {
 		s.loopback = packet.AddrFrom(cfg.LoopbackClient)
 	}
+	s.matcher.recorded = len(cfg.Replay.Files) > 0
 	if cfg.Clients != nil {
 		s.matcher.own = cfg.Clients.Prefixes()
 	}
@@ -230,6 +250,9 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 	for _, c := range p.captures {
 		w.rings = append(w.rings, c.rings[i])
 	}
+	if p.replayer != nil {
+		w.feed = newFeed()
+	}
 	mode := ring.Link
 	if cfg.SendMode == conf.SendRaw {
 		mode = ring.Raw
@@ -256,8 +279,10 @@ func addrs(in []netip.Addr) []packet.Addr {
 	return out
 }
 
-// Run works until ctx is done, then closes what was copied and returns.
-func (p *Pipeline) Run(ctx context.Context) {
+// Run works until ctx is done or the recordings are replayed, then closes what
+// was copied and returns. The error is of a replay: it says in a line what did
+// not complete, or is a *pcapfile.Error.
+func (p *Pipeline) Run(ctx context.Context) error {
 	defer p.close()
 	// A worker sleeps in system calls and keeps its P. As long as others are
 	// idle, the runtime's sysmon leaves it alone; else it would take it away
@@ -268,11 +293,19 @@ func (p *Pipeline) Run(ctx context.Context) {
 	for _, l := range p.links {
 		links.Go(func() { l.Run(linked) })
 	}
+	if p.home != nil {
+		links.Go(func() { p.home.run(linked) })
+	}
 	done := make(chan struct{})
 	for _, w := range p.workers {
 		workers.Go(func() { w.run(done) })
 	}
-	p.summarize(ctx)
+	var err error
+	if p.replayer != nil {
+		err = p.replay(ctx)
+	} else {
+		p.summarize(ctx)
+	}
 	p.drain()
 	close(done)
 	for _, w := range p.workers {
@@ -282,6 +315,10 @@ func (p *Pipeline) Run(ctx context.Context) {
 	p.logSummary("summary")
 	unlink()
 	links.Wait()
+	if p.replayer != nil {
+		err = p.conclude(err)
+	}
+	return err
 }
 
 // drain ends the sessions: idle ones with a FIN, those that the grace does not
@@ -316,10 +353,16 @@ func (p *Pipeline) close() {
 			_ = r.Close()
 		}
 	}
+	if p.home != nil {
+		p.home.close()
+	}
 }
 
-// Totals is the sum of all workers' counters.
+// Totals is the sum of all workers' counters, and of the replayer's.
 func (p *Pipeline) Totals() (c Counters) {
+	if p.replayer != nil {
+		p.replayer.addTo(&c)
+	}
 	for _, w := range p.workers {
 		w.addTo(&c)
 	}

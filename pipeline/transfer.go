@@ -37,12 +37,16 @@ func (t *transfer) mtuFor() uint16 {
 type matcher struct {
 	transfers []transfer
 	own       []netip.Prefix // addresses that sessions show to targets
+	recorded  bool           // packets come from recordings
 }
 
 // match returns the index of the first transfer that g belongs to, or -1. What
 // tcpcopy sent itself, and what a target sends on, never matches, so that a
-// copy cannot be copied.
+// copy cannot be copied. A recording may well be of the target.
 func (m *matcher) match(g *packet.Segment) int {
+	if m.recorded {
+		return m.wanted(g)
+	}
 	found := -1
 	for i := range m.transfers {
 		t := &m.transfers[i]
@@ -62,6 +66,17 @@ func (m *matcher) match(g *packet.Segment) int {
 		}
 	}
 	return found
+}
+
+// wanted returns the index of the first transfer that g is addressed to, or -1.
+func (m *matcher) wanted(g *packet.Segment) int {
+	for i := range m.transfers {
+		t := &m.transfers[i]
+		if g.Dst.Port == t.online.Port && (t.any || g.Dst.Addr == t.online.Addr) {
+			return i
+		}
+	}
+	return -1
 }
 
 // kernelFilter is the filter that captures what cfg asks for: what the
