@@ -26,6 +26,10 @@ const (
 	// reopenEvery is how often a capture is opened again whose interface went
 	// away.
 	reopenEvery = time.Second
+	// heldReplies is how many answers to SYNs wait for their session's claim:
+	// of a large round the first SYNs go out before it.
+	heldReplies = 1 << 14
+	sweepEvery  = 500 * time.Millisecond
 	// leaksEvery is how often this host's forwarding is looked at.
 	leaksEvery = 5 * time.Second
 )
@@ -47,7 +51,7 @@ type home struct {
 
 // openHome opens the captures of replies.
 func (p *Pipeline) openHome() (err error) {
-	h := &home{p: p, router: reply.NewRouter(time.Minute, 0)}
+	h := &home{p: p, router: reply.NewRouter(time.Minute, heldReplies)}
 	p.home = h
 	for _, w := range p.workers {
 		q := queue.New[packet.Reply](repliesLen)
@@ -215,7 +219,8 @@ func (h *home) capture(ctx context.Context, c *reply.Capture, r *ring.Ring) {
 // watch tells of replies that do not come, and of those that would go on to
 // real clients.
 func (h *home) watch(ctx context.Context) {
-	leaks, silence := time.NewTicker(leaksEvery), time.NewTicker(homeless)
+	sweep, leaks, silence := time.NewTicker(sweepEvery), time.NewTicker(leaksEvery), time.NewTicker(homeless)
+	defer sweep.Stop()
 	defer leaks.Stop()
 	defer silence.Stop()
 	var told time.Time
@@ -224,6 +229,8 @@ func (h *home) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case now := <-sweep.C:
+			h.router.Sweep(now)
 		case <-leaks.C:
 			if err := h.leaks(); err != nil {
 				h.p.log.Error("REPLIES LEAK TO REAL CLIENTS", "err", err)

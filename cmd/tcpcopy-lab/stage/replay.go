@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -65,11 +66,27 @@ type Replay struct {
 // Replay starts tcpcopy with args on the first assistant's host, which captures
 // the replies by itself.
 func (s *Stage) Replay(args ...string) (*Replay, error) {
+	return s.replay(s.Intercepts[0].Host, nil, args)
+}
+
+// ReplayFrom is Replay with a standard input.
+func (s *Stage) ReplayFrom(stdin *os.File, args ...string) (*Replay, error) {
+	return s.replay(s.Intercepts[0].Host, stdin, args)
+}
+
+// ReplayOn is Replay on another host.
+func (s *Stage) ReplayOn(h *lab.Host, args ...string) (*Replay, error) {
+	return s.replay(h, nil, args)
+}
+
+func (s *Stage) replay(h *lab.Host, stdin *os.File, args []string) (*Replay, error) {
 	s.replays++
 	name := fmt.Sprint("replay", s.replays)
-	h := s.Intercepts[0].Host
-	report := s.Lab.Dir + "/" + name + ".json"
+	report := filepath.Join(s.Lab.Dir, name+".json")
 	c := lab.Command{Name: name, Args: append([]string{s.Programs.Tcpcopy, "--report", report}, args...)}
+	if stdin != nil {
+		c.Stdin = stdin
+	}
 	p, err := h.Start(c)
 	if err != nil {
 		return nil, err
