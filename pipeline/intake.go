@@ -37,25 +37,6 @@ func (w *worker) frame(f *ring.Frame) {
 	w.segment(t, &g)
 }
 
-// take decodes f into g and finds its transfer.
-func (s *settings) take(f *ring.Frame, g *packet.Segment) (t int, d PacketDrop, ok bool) {
-	if m := packet.Decode(f.Data, f.Wire, g); m != packet.WellFormed {
-		g.Len = 0
-		return 0, dropFor(m), false
-	}
-	g.Time = f.Time
-	if t = s.matcher.match(g); t < 0 {
-		return 0, NotMatched, false
-	}
-	if s.loopback != (packet.Addr{}) && g.Src.Addr.Netip().IsLoopback() {
-		g.Src.Addr = s.loopback
-	}
-	if len(s.matcher.own) == 0 && g.Src.Addr.Is4() != s.matcher.transfers[t].target.Addr.Is4() {
-		return 0, NotMatched, false // without -c clients keep their family
-	}
-	return t, 0, true
-}
-
 // hand passes a segment to the worker that owns it. That is the exception:
 // the fanout program sends packets to the right ring, but for moments in which
 // an interface comes up.

@@ -53,11 +53,10 @@ const (
 
 // settings are what all workers share and nobody changes.
 type settings struct {
-	matcher  matcher
-	session  session.Config
-	seed     uint64 // of hash tables
-	loopback packet.Addr
-	parcels  bytebufferpool.Pool
+	recognizer
+	session session.Config
+	seed    uint64 // of hash tables
+	parcels bytebufferpool.Pool
 }
 
 // Pipeline is a running tcpcopy.
@@ -148,24 +147,14 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 			Replayed:     len(cfg.Replay.Files) > 0,
 		},
 	}
-	if cfg.LoopbackClient.IsValid() {
-		s.loopback = packet.AddrFrom(cfg.LoopbackClient)
-	}
-	s.matcher.recorded = len(cfg.Replay.Files) > 0
-	if cfg.Clients != nil {
-		s.matcher.own = cfg.Clients.Prefixes()
-	}
+	var transfers []conf.Transfer
+	s.recognizer, transfers = newRecognizer(cfg)
 	hops, err := ring.NewHops(ctx, cfg.OutInterface)
 	if err != nil {
 		return nil, err
 	}
 	known := map[netip.Addr]*ring.Hop{}
-	seen := map[netip.AddrPort]bool{}
-	for _, t := range cfg.Transfers {
-		if seen[t.Online] {
-			continue // the first has it all
-		}
-		seen[t.Online] = true
+	for i, t := range transfers {
 		hop := known[t.Target.Addr()]
 		switch {
 		case t.NextHopMAC != nil:
@@ -179,14 +168,7 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 			}
 			known[t.Target.Addr()] = hop
 		}
-		online := t.Online
-		anyAddr := !online.Addr().IsValid() || online.Addr().IsUnspecified()
-		x := transfer{any: anyAddr, target: packet.EndpointFrom(t.Target), hop: hop, mtu: cfg.MTU}
-		x.online.Port = online.Port()
-		if !anyAddr {
-			x.online.Addr = packet.AddrFrom(online.Addr())
-		}
-		s.matcher.transfers = append(s.matcher.transfers, x)
+		s.matcher.transfers[i].hop = hop
 	}
 	return s, nil
 }
@@ -287,7 +269,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	// A worker sleeps in system calls and keeps its P. As long as others are
 	// idle, the runtime's sysmon leaves it alone; else it would take it away
 	// after 20 us, at the cost of waking up as often itself.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + len(p.workers)))
+	sleepers := len(p.workers)
+	if p.replayer != nil {
+		sleepers++
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + sleepers))
 	linked, unlink := context.WithCancel(context.Background())
 	var links, workers sync.WaitGroup
 	for _, l := range p.links {

@@ -17,7 +17,6 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/replay"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 	"github.com/tcpcopy-go/tcpcopy/ring"
-	"github.com/tcpcopy-go/tcpcopy/ring/filter"
 	"github.com/tcpcopy-go/tcpcopy/ring/pcapfile"
 )
 
@@ -39,8 +38,7 @@ type replayer struct {
 	log     *slog.Logger
 	set     *settings
 	conf    *conf.Replay
-	filter  *filter.Filter // of -F; nil: none
-	files   *pcapfile.Set
+	files   recordings
 	workers []*worker
 
 	schedule replay.Schedule
@@ -72,12 +70,7 @@ func newReplayer(cfg *conf.Tcpcopy, log *slog.Logger, set *settings) (*replayer,
 		r.batch = 1 // there is no knowing when the next packet comes
 	}
 	var err error
-	if cfg.Filter != "" {
-		if r.filter, err = filter.Compile(cfg.Filter); err != nil {
-			return nil, err
-		}
-	}
-	r.files, err = pcapfile.OpenSet(cfg.Replay.Files)
+	r.files, err = openRecordings(cfg)
 	return r, err
 }
 
@@ -158,7 +151,7 @@ func (r *replayer) packet(f *ring.Frame, stop <-chan struct{}) bool {
 	c.CapturedBytes += uint64(f.Wire)
 	var g packet.Segment
 	t, d, ok := r.set.take(f, &g)
-	if ok && r.filter != nil && !r.passes(f) {
+	if ok && !r.files.passes(f) {
 		d, ok = NotMatched, false
 	}
 	if !ok {
@@ -180,14 +173,6 @@ func (r *replayer) packet(f *ring.Frame, stop <-chan struct{}) bool {
 	}
 	c.HandedOver++
 	return true
-}
-
-// passes asks the filter of -F.
-func (r *replayer) passes(f *ring.Frame) bool {
-	if tci, ok := r.files.Tag(); ok {
-		return r.filter.MatchTagged(f.Data, tci)
-	}
-	return r.filter.Match(f.Data)
 }
 
 // await sleeps until due, which is counted from the start.
@@ -222,13 +207,11 @@ func nap(d time.Duration, stop <-chan struct{}) bool {
 // waits for that moves all that follows.
 func (r *replayer) push(i int, p parcel, stop <-chan struct{}) bool {
 	begins := p.segment.Flags&packet.SYN != 0
-	if r.full(i, begins) {
+	for r.full(i, begins) {
+		r.wakeAll()
 		began := r.workers[0].clock()
-		for r.full(i, begins) {
-			r.wakeAll()
-			if !nap(grain, stop) {
-				return false
-			}
+		if !nap(grain, stop) {
+			return false
 		}
 		waited := r.workers[0].clock() - began
 		r.start += waited

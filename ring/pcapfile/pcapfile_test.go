@@ -191,6 +191,21 @@ func TestPcapngWithInterfacesOfSeveralKindsIsRead(t *testing.T) {
 	expect(t, []string{file(t, "a.pcapng", b.Bytes())}, 0, 40, 1)
 }
 
+func TestPcapngWithoutPacketsIsEmptyNotCut(t *testing.T) {
+	var b bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.WriteInterfaceStats(0, pcapgo.NgInterfaceStatistics{LastUpdate: at(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, []string{file(t, "a.pcapng", b.Bytes())}, 0, 0, 1)
+}
+
 // What others write is read: the tools' own conversions.
 func TestConversionsOfEditcapAreRead(t *testing.T) {
 	if _, err := exec.LookPath("editcap"); err != nil {
@@ -324,6 +339,7 @@ func TestABrokenFileIsReadUpToItsBreakAndTheOthersToTheirEnd(t *testing.T) {
 	}{
 		"cut":      {whole[:offset+20], 6, true},
 		"in head":  {whole[:offset+7], 6, true},
+		"no data":  {whole[:offset+16], 6, true},
 		"nonsense": {broken, 6, false},
 	} {
 		t.Run(name, func(t *testing.T) {

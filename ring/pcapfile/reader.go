@@ -140,7 +140,8 @@ func (r *Reader) Next(f *ring.Frame) error {
 	at := r.offset()
 	data, ci, err := r.packets()
 	if err != nil {
-		if err == io.EOF && r.offset() == at {
+		// Of a pcap file it may also come behind a record's header.
+		if err == io.EOF && (r.mixed || r.offset() == at) {
 			return io.EOF
 		}
 		cut := err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)
