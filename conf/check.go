@@ -10,12 +10,9 @@ func (c *rawTcpcopy) finishTransfers(p *parser) error {
 	if len(c.Transfers) == 0 {
 		return p.errorf("transfer", "nothing to copy; name the online port and the target, such as -x 80-10.1.2.100:80 or [[transfer]] in the file")
 	}
-	if len(c.Intercepts) == 0 {
-		return p.errorf("intercept", "no intercept; name the assistant that the target's replies are routed to, such as -s 10.1.2.30 (replies caught by tcpcopy itself are not available yet)")
-	}
 	for i, t := range c.Transfers {
 		for _, o := range c.Transfers {
-			if t.Target == o.Online {
+			if t.Target == o.Online && len(c.Replay.Files) == 0 {
 				return p.errorf("transfer", "the target of %v is itself copied by %v, a loop; name another target", t, o)
 			}
 		}

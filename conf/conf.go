@@ -58,6 +58,8 @@ type Tcpcopy struct {
 	SnapLen     int      // bytes of each packet
 	Promiscuous bool
 
+	Replay Replay
+
 	Clients           *Pool         // what replaces the clients' addresses; nil: they keep them
 	LoopbackClient    netip.Addr    // replaces a loopback source; invalid: it stays
 	Copies            int           // of each session, 1 to 1023
@@ -79,11 +81,23 @@ type Tcpcopy struct {
 	MTU          int    // towards the target; 0: from the route
 	SynMSS       int    // of SYNs that no client sent; 0: from the route
 
-	Intercepts        []netip.AddrPort
+	Intercepts        []netip.AddrPort // none: the replies come to this host
 	ConnsPerIntercept int
+	ReplyInterface    string // where replies come in if there are no Intercepts; "": from the route
 
 	Workers       int           // 0: one for each CPU
 	ShutdownGrace time.Duration // for the copied sessions to close
+}
+
+// Replay says how recordings are replayed. Without Files packets are captured.
+type Replay struct {
+	Files         []string      // recordings; "-" is standard input
+	Speed         float64       // of recorded time; +Inf: as fast as the target answers
+	MaxGap        time.Duration // longer gaps between matching packets are cut to it; 0: none is cut
+	Times         int           // 0: until stopped
+	From, To      time.Duration // the part that is replayed, from the first packet; To 0: to the end
+	MaxConcurrent int           // sessions that wait for the target at a time, where Speed is +Inf
+	Report        string        // path of the JSON report; "": none
 }
 
 // The values of Tcpcopy.SendMode.

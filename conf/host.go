@@ -5,33 +5,41 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
-// parseInterface reads an item of -i: an interface of this host, or any. The C
-// tool takes a capture file there as well; one of the two is meant.
+// parseInterface reads an interface of this host, or any.
 func parseInterface(s string) (string, error) {
-	if s == "any" {
+	if s == "any" || isInterface(s) {
 		return s, nil
 	}
-	if !strings.Contains(s, "/") {
-		if _, err := net.InterfaceByName(s); err == nil {
-			return s, nil
-		}
+	return "", fmt.Errorf("%q is no interface of this host; see ip link", s)
+}
+
+func isInterface(s string) bool {
+	if strings.Contains(s, "/") {
+		return false
 	}
-	if info, err := os.Stat(s); err == nil && !info.IsDir() {
-		return "", fmt.Errorf("%q is a file: the replay of capture files is not available yet; name an interface", s)
-	}
-	return "", fmt.Errorf("%q is neither an interface of this host nor a file; see ip link", s)
+	_, err := net.InterfaceByName(s)
+	return err == nil
 }
 
 // interfaces reads names, of which any stands for all of them.
 func interfaces(p *[]string) value {
 	return list[string]{p: p, parse: parseInterface, print: func(s string) string { return s }}
+}
+
+// replyDevice is an interface, any, or "".
+func replyDevice(p *string) value {
+	return checked(p, func(s string) (err error) {
+		if s != "" {
+			_, err = parseInterface(s)
+		}
+		return err
+	})
 }
 
 // device is an interface of this host, or "".

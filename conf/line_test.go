@@ -3,6 +3,7 @@ package conf
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -45,6 +46,39 @@ func TestSeedCommandsRunAsTyped(t *testing.T) {
 	if len(c.Interfaces) != 1 || c.Interfaces[0] != "lo" || c.Filter != "tcp and src port 80" || !c.Daemon ||
 		len(c.Listen) != 1 || c.Listen[0].String() != "0.0.0.0:36524" {
 		t.Errorf("%+v", c)
+	}
+}
+
+func TestSeedReplayRunsAsTyped(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"s1.pcap", "s2.pcap", "lo"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := tcpcopy(t, "-i s1.pcap -x 80-10.1.1.100")
+	if c.Transfers[0].String() != "80-10.1.1.100:80" || !reflect.DeepEqual(c.Replay.Files, []string{"s1.pcap"}) ||
+		c.Interfaces != nil || c.Intercepts != nil || c.Replay.Speed != 1 || c.Replay.Times != 1 || c.Notes != nil {
+		t.Errorf("%+v", c)
+	}
+	for line, ok := range map[string]func(*Tcpcopy) bool{
+		"-i s*.pcap":            func(c *Tcpcopy) bool { return reflect.DeepEqual(c.Replay.Files, []string{"s1.pcap", "s2.pcap"}) },
+		"-i s2.pcap,s1.pcap":    func(c *Tcpcopy) bool { return reflect.DeepEqual(c.Replay.Files, []string{"s2.pcap", "s1.pcap"}) },
+		"-i - -a 0.5":           func(c *Tcpcopy) bool { return c.Replay.Files[0] == Stdin && c.Replay.Speed == 0.5 },
+		"-i ./lo -a max":        func(c *Tcpcopy) bool { return c.Replay.Files[0] == "./lo" && math.IsInf(c.Replay.Speed, 1) },
+		"-i lo":                 func(c *Tcpcopy) bool { return c.Interfaces[0] == "lo" && c.Replay.Files == nil && len(c.Notes) == 1 },
+		"-i s1.pcap -I 5 -T 0":  func(c *Tcpcopy) bool { return c.Replay.MaxGap == 5*time.Millisecond && c.Replay.Times == 0 },
+		"-i s1.pcap --from 1.5": func(c *Tcpcopy) bool { return c.Replay.From == 1500*time.Millisecond && c.Replay.To == 0 },
+		"-i s1.pcap --to 2m --report r.json --max-concurrent 7": func(c *Tcpcopy) bool {
+			return c.Replay.To == 2*time.Minute && c.Replay.Report == "r.json" && c.Replay.MaxConcurrent == 7
+		},
+		"-i s1.pcap --reply-interface lo":        func(c *Tcpcopy) bool { return c.ReplyInterface == "lo" },
+		"-i s1.pcap -x 10.1.1.100:81-10.1.1.100": func(c *Tcpcopy) bool { return len(c.Transfers) == 2 },
+		"-i s1.pcap -s 10.1.2.30 -d":             func(c *Tcpcopy) bool { return len(c.Intercepts) == 1 && c.Daemon },
+	} {
+		if c := tcpcopy(t, "-x 80-10.1.1.100 "+line); !ok(c) {
+			t.Errorf("%s: %+v", line, c)
+		}
 	}
 }
 
@@ -139,29 +173,42 @@ func TestEveryFlagOfTheCToolsHasItsMeaning(t *testing.T) {
 func TestWhatCannotBeServedIsRefusedInOneLineThatNamesTheMend(t *testing.T) {
 	const s = " -s 10.1.2.30"
 	for line, want := range map[string]string{
-		"":                               "-x, --transfer: nothing to copy; name the online port and the target",
-		"-x 80-10.1.2.100":               "-s, --intercept: no intercept; name the assistant",
-		"-x 80":                          "-x, --transfer: \"80\" is not ONLINE-TARGET",
-		"-x 80-10.1.2.100,," + s:         "an item of the list is empty",
-		"-i line_test.go":                "is a file: the replay of capture files is not available yet",
-		"-F tcp,port":                    "-F, --filter: ",
-		"-i nosuch0":                     "is neither an interface of this host nor a file",
-		"-i nosuch0,":                    "is neither an interface of this host nor a file",
-		"-i any,lo -x 80-10.1.2.100" + s: "any is every interface",
-		"-a 2":                           "-a, --accelerate: the speed of a replay is not available yet",
-		"-I 5":                           "-I, --interval: the gap limit of a replay is not available yet",
-		"-T 2":                           "-T, --times: the repetition of a replay is not available yet",
-		"-g 30":                          "\"30\" stands alone; a value of --ramp is joined to it, as in --ramp=100s",
-		"-g30":                           "unknown shorthand flag: '3' in ",
-		"-g=-1s":                         "-g, --ramp: -1s is not within 0s and 720h",
-		"-g=":                            "unknown shorthand flag: '=' in ",
-		"--max-session-rate -1":          "--max-session-rate: -1 is not 0 or a number a second from 0.001 to 1000000",
-		"--max-session-rate NaN":         "NaN is not 0 or a number",
-		"--max-session-rate 0.0001":      "0.0001 is not 0 or a number",
-		"--max-session-rate 5%":          "\"5%\" is not 0 or a number",
-		"--max-byte-rate -1":             "\"-1MiB\" is not a size such as",
-		"--max-byte-rate 2TiB":           "2TiB is not within 0B and 1TiB",
-		"--encrypted no":                 "--encrypted: \"no\" is none of skip, copy",
+		"":                                    "-x, --transfer: nothing to copy; name the online port and the target",
+		"-x 80":                               "-x, --transfer: \"80\" is not ONLINE-TARGET",
+		"-x 80-10.1.2.100,," + s:              "an item of the list is empty",
+		"-i line_test.go,lo -x 80-10.1.2.100": "-i, --interface: lo is an interface and \"line_test.go\" a file; capture or replay",
+		"-i line_test.go,line_tes?.go -x 80-10.1.2.100": "\"line_test.go\" is named twice; use -T",
+		"-i testdata":                               "is a directory; name the recordings in it, as in testdata/*.pcap",
+		"-i no*such":                                "matches no file",
+		"-i ./nosuch":                               "is neither an interface of this host nor a file",
+		"-i [":                                      "syntax error in pattern",
+		"-i - -T 2 -x 80-10.1.2.100":                "-T, --times: standard input can be read once only",
+		"-i - -d -x 80-10.1.2.100":                  "-d, --daemon: a process in the background has no standard input",
+		"--from 5 --to 5s -x 80-10.1.2.100":         "--to: 5s is not behind the beginning, 5s",
+		"--reply-interface nosuch0":                 "--reply-interface: \"nosuch0\" is no interface of this host",
+		"--reply-interface lo -x 80-10.1.2.100" + s: "the replies come by the intercepts of -s",
+		"-F tcp,port":                               "-F, --filter: ",
+		"-i nosuch0":                                "is neither an interface of this host nor a file",
+		"-i nosuch0,":                               "is neither an interface of this host nor a file",
+		"-i any,lo -x 80-10.1.2.100" + s:            "any is every interface",
+		"-a 0":                                      "-a, --accelerate: 0 is neither max nor a factor",
+		"-a fast":                                   "\"fast\" is neither max nor a factor",
+		"-a NaN":                                    "NaN is neither max nor a factor",
+		"-a +Inf":                                   "+Inf is neither max nor a factor",
+		"-I -5":                                     "-5ms is not within 0s and 720h",
+		"-T -1":                                     "-T, --times: -1 is not a whole number",
+		"--max-concurrent 0":                        "0 is not a whole number",
+		"-g 30":                                     "\"30\" stands alone; a value of --ramp is joined to it, as in --ramp=100s",
+		"-g30":                                      "unknown shorthand flag: '3' in ",
+		"-g=-1s":                                    "-g, --ramp: -1s is not within 0s and 720h",
+		"-g=":                                       "unknown shorthand flag: '=' in ",
+		"--max-session-rate -1":                     "--max-session-rate: -1 is not 0 or a number a second from 0.001 to 1000000",
+		"--max-session-rate NaN":                    "NaN is not 0 or a number",
+		"--max-session-rate 0.0001":                 "0.0001 is not 0 or a number",
+		"--max-session-rate 5%":                     "\"5%\" is not 0 or a number",
+		"--max-byte-rate -1":                        "\"-1MiB\" is not a size such as",
+		"--max-byte-rate 2TiB":                      "2TiB is not within 0B and 1TiB",
+		"--encrypted no":                            "--encrypted: \"no\" is none of skip, copy",
 		"-n 253 --workers 256 -c 10.1.3.7 -x 80-10.1.2.100" + s:       "-n, --copies: 253 copies of a session do not fit: 256 workers and 1 addresses leave 252 endpoints for them at target 10.1.2.100:80",
 		"-n 51 --workers 2 --max-sessions 100 -x 80-10.1.2.100" + s:   "each of 2 workers has 50 of the 100 sessions at a time; raise session.max_sessions",
 		"-n 1023 --workers 32 -m 32 -c 10.1.3.x -x 80-10.1.2.100" + s: "each of 32 workers has 512 of the 16384 sessions",
@@ -248,6 +295,7 @@ func TestWhatHasNoEffectIsNoted(t *testing.T) {
 		"-x 80-fd00::1 -c fd00:3::/64":             "of the clients fd00:3::/64 only fd00:3::/112 is used, 65536 addresses",
 		"-x 80-10.1.2.100 -c 10.1.3.x -H 10.1.4.1": "-H has no effect",
 		"-x 80-10.1.2.100 -n 2":                    "-n 2 without -c: the copies of a session differ by their port only",
+		"-x 80-10.1.2.100 -a 2 --from 3":           "--accelerate has no effect: no recording is replayed",
 		"-x 80-10.1.2.100 -g -r 0.5":               "-g has no effect: it begins with 1 %, and -r is not above that",
 	} {
 		c := tcpcopy(t, line+" -s 10.1.2.30")

@@ -8,7 +8,9 @@ import (
 	"time"
 )
 
-const tcpcopySynopsis = `Usage: tcpcopy -x ONLINE-TARGET[,...] -s INTERCEPT[,...] [-c CLIENTS] [flags]
+const tcpcopySynopsis = `Usage: tcpcopy -x ONLINE-TARGET[,...] [-s INTERCEPT[,...]] [-c CLIENTS] [flags]
+       tcpcopy -i FILE[,...] -x ONLINE-TARGET[,...] [-s INTERCEPT[,...]] [-c CLIENTS] [flags]
+       tcpcopy pcap-info FILE... -x ONLINE-TARGET[,...]
        tcpcopy --config tcpcopy.toml [flags]
 
 tcpcopy copies the sessions of a production server to a system under test.
@@ -17,11 +19,16 @@ tcpcopy copies the sessions of a production server to a system under test.
 
 copies what reaches port 80 of this host to port 80 of 10.1.2.100; the clients
 get addresses of 10.1.3.0/24, to which the answers are routed by way of
-intercept on 10.1.2.30.`
+intercept on 10.1.2.30. Without -s the answers are to be routed to this host.
+
+  tcpcopy -i s1.pcap -x 80-10.1.1.100
+
+replays what tcpdump recorded.`
 
 // rawTcpcopy is what the settings fill before it is understood as a whole.
 type rawTcpcopy struct {
 	Tcpcopy
+	inputs     []string // interfaces, or files
 	intercepts []string
 	clients    []string
 	port       int // of intercepts that name none
@@ -40,6 +47,7 @@ func tcpcopyDefaults() rawTcpcopy {
 			SendMode:          SendLink,
 			ConnsPerIntercept: 1,
 			ShutdownGrace:     5 * time.Second,
+			Replay:            Replay{Speed: 1, Times: 1, MaxConcurrent: 1000},
 		},
 		port: DefaultPort,
 	}
@@ -58,19 +66,29 @@ const (
 	keepaliveOverResponse = 2 * time.Minute
 
 	maxSpan = 30 * 24 * time.Hour
+	// maxRecording is how long a recording may be.
+	maxRecording = 10 * 365 * 24 * time.Hour
 )
 
 func (c *rawTcpcopy) settings() []*setting {
-	later := func(what string) refused { return refused(what + " is not available yet; leave it out") }
 	return []*setting{
 		{key: "transfer", flag: "transfer", short: "x", usage: "sessions to copy, `ONLINE-TARGET,...`: 80-10.1.2.100:80, or [fd00::5]:80-[fd00::1]:81", value: transferRows(&c.Transfers)},
-		{key: "intercept", flag: "intercept", short: "s", usage: "assistants that send the replies back, `ADDRESS[:PORT],...`", value: interceptRows(&c.intercepts)},
+		{key: "intercept", flag: "intercept", short: "s", usage: "assistants that send the replies back, `ADDRESS[:PORT],...` (default: the replies are routed to this host)", value: interceptRows(&c.intercepts)},
 
-		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all)", value: interfaces(&c.Interfaces)},
+		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all); or FILE,... to replay: recordings of tcpdump, - for standard input", value: inputs(&c.inputs)},
 		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default derived from -x)", value: filterText(&c.Filter)},
 		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of each capture ring; a bare number is in MiB", value: size(&c.RingBytes, 1<<20, 4<<30)},
 		{key: "capture.snaplen", flag: "snaplen", short: "S", usage: "`BYTES` taken of each packet", value: whole{&c.SnapLen, 128, maxSnapLen}},
 		{key: "capture.promiscuous", flag: "promiscuous", usage: "take frames for other hosts too, as on a mirror port", value: boolean{&c.Promiscuous}},
+		{key: "capture.reply_interface", flag: "reply-interface", usage: "`DEVICE` that the replies come in by where there is no -s, or any (default that of the route to the target)", value: replyDevice(&c.ReplyInterface)},
+
+		{key: "replay.speed", flag: "accelerate", short: "a", usage: "replay `N` times as fast as it was recorded, fractions too; max: as fast as the target answers", value: speed{&c.Replay.Speed}},
+		{key: "replay.max_gap", flag: "interval", short: "I", usage: "`TIME` that gaps between packets are cut to; a bare number is in ms (default none is cut)", value: span(&c.Replay.MaxGap, "ms", 0, maxSpan)},
+		{key: "replay.times", flag: "times", short: "T", usage: "`NUMBER` of times to replay; 0: until stopped", value: whole{&c.Replay.Times, 0, 1 << 30}},
+		{key: "replay.from", flag: "from", usage: "leave out this `TIME` at the beginning of the recording; a bare number is in s", value: span(&c.Replay.From, "s", 0, maxRecording)},
+		{key: "replay.to", flag: "to", usage: "end this `TIME` after the beginning of the recording; a bare number is in s (default its end)", value: span(&c.Replay.To, "s", 0, maxRecording)},
+		{key: "replay.max_concurrent", flag: "max-concurrent", usage: "`NUMBER` of sessions that may wait for the target at a time with -a max", value: whole{&c.Replay.MaxConcurrent, 1, 1 << 24}},
+		{key: "replay.report", flag: "report", usage: "`FILE` for the summary of a replay as JSON", value: text(&c.Replay.Report)},
 
 		{key: "session.clients", flag: "clients", short: "c", usage: "addresses that replace the clients', `LIST`: 10.1.3.x, 10.1.3.0/24, fd00:3::/64 or single ones (default: they stay)", value: texts(&c.clients)},
 		{key: "session.loopback_client", flag: "loopback-client", short: "H", usage: "`ADDRESS` that replaces 127.0.0.1 and ::1 as a client", value: optionalAddr(&c.LoopbackClient)},
@@ -102,9 +120,6 @@ func (c *rawTcpcopy) settings() []*setting {
 		{flag: "port-shift", short: "f", usage: "accepted, without effect: `NUMBER` between instances", value: noted{&c.Notes, "-f has no effect: sessions get ports without collisions, give instances different -c"}},
 		{flag: "session-pool", short: "U", usage: "accepted, without effect: `KB` of a session's pool", value: noted{&c.Notes, "-U has no effect: sessions take the memory they need, -m bounds it"}},
 		{flag: "lonely", short: "L", usage: "accepted, always so: stay alive without intercepts", value: noted{&c.Notes, "-L has no effect: tcpcopy always waits for its intercepts to come back"}},
-		{flag: "accelerate", short: "a", usage: "not available yet: replay `N` times as fast", value: later("the speed of a replay")},
-		{flag: "interval", short: "I", usage: "not available yet: cut gaps of a replay above `MS`", value: later("the gap limit of a replay")},
-		{flag: "times", short: "T", usage: "not available yet: replay `N` times", value: later("the repetition of a replay")},
 	}
 }
 
@@ -192,16 +207,10 @@ func (c *rawTcpcopy) finish(p *parser) error {
 	if c.SnapLen < fullSnapLen {
 		p.note("-S %d cuts longer packets, and cut requests are not copied: leave it out", c.SnapLen)
 	}
-	if slices.Contains(c.Interfaces, "any") {
-		if len(c.Interfaces) > 1 {
-			return p.errorf("capture.interfaces", "any is every interface; leave the others out")
-		}
-		c.Interfaces = nil
-	}
 	if c.Ramp > 0 && c.Percent <= 1 {
 		p.note("-g has no effect: it begins with 1 %%, and -r is not above that")
 	}
-	for _, check := range []func(*parser) error{c.finishIntercepts, c.finishTransfers, c.finishSend, c.finishClients, c.finishCopies} {
+	for _, check := range []func(*parser) error{c.finishInputs, c.finishIntercepts, c.finishReplay, c.finishTransfers, c.finishSend, c.finishClients, c.finishCopies} {
 		if err := check(p); err != nil {
 			return err
 		}

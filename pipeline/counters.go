@@ -56,9 +56,17 @@ type Counters struct {
 	Replies          uint64
 	RepliesNoSession uint64
 
+	Late lateness // of packets of a recording
+
 	Sessions [session.NumStates]uint64
 	Held     uint64
 	Session  session.Stats
+}
+
+// drop counts a packet that reaches no session.
+func (c *Counters) drop(d PacketDrop, g *packet.Segment) {
+	c.Dropped[d]++
+	c.DroppedBytes[d] += uint64(g.Len)
 }
 
 // add sums c and o, for totals over workers.
@@ -75,6 +83,7 @@ func (c *Counters) add(o *Counters) {
 	addAll(c.DroppedBytes[:], o.DroppedBytes[:])
 	c.Replies += o.Replies
 	c.RepliesNoSession += o.RepliesNoSession
+	c.Late.add(&o.Late)
 	addAll(c.Sessions[:], o.Sessions[:])
 	c.Held += o.Held
 	s, t := &c.Session, &o.Session

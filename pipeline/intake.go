@@ -25,18 +25,10 @@ func (w *worker) frame(f *ring.Frame) {
 	c.Captured++
 	c.CapturedBytes += uint64(f.Wire)
 	var g packet.Segment
-	if m := packet.Decode(f.Data, f.Wire, &g); m != packet.WellFormed {
-		c.Dropped[dropFor(m)]++
+	t, d, ok := w.set.take(f, &g)
+	if !ok {
+		c.drop(d, &g)
 		return
-	}
-	g.Time = f.Time
-	t := w.set.matcher.match(&g)
-	if t < 0 {
-		w.dropPacket(NotMatched, &g)
-		return
-	}
-	if w.set.loopback != (packet.Addr{}) && g.Src.Addr.Netip().IsLoopback() {
-		g.Src.Addr = w.set.loopback
 	}
 	if i := packet.Shard(g.Src.Port, len(w.peers)); i != w.index {
 		w.hand(i, t, &g)
@@ -45,26 +37,27 @@ func (w *worker) frame(f *ring.Frame) {
 	w.segment(t, &g)
 }
 
-func (w *worker) dropPacket(d PacketDrop, g *packet.Segment) {
-	w.counter.Dropped[d]++
-	w.counter.DroppedBytes[d] += uint64(g.Len)
-}
-
 // hand passes a segment to the worker that owns it. That is the exception:
 // the fanout program sends packets to the right ring, but for moments in which
 // an interface comes up.
 func (w *worker) hand(to, t int, g *packet.Segment) {
-	p := parcel{segment: *g, transfer: t, buf: w.set.parcels.Get()}
-	p.buf.B = append(append(p.buf.B[:0], g.Options...), g.Payload...)
-	p.segment.Options = p.buf.B[:len(g.Options)]
-	p.segment.Payload = p.buf.B[len(g.Options):]
+	p := w.set.pack(t, g)
 	if w.peers[to].handover[w.index].Push(p) == 0 {
 		w.set.parcels.Put(p.buf)
-		w.dropPacket(HandoverFull, g)
+		w.counter.drop(HandoverFull, g)
 		return
 	}
 	w.counter.HandedOver++
 	w.woken[to] = true
+}
+
+// pack makes a parcel of a segment. It goes back to parcels.
+func (s *settings) pack(t int, g *packet.Segment) parcel {
+	p := parcel{segment: *g, transfer: t, buf: s.parcels.Get()}
+	p.buf.B = append(append(p.buf.B[:0], g.Options...), g.Payload...)
+	p.segment.Options = p.buf.B[:len(g.Options)]
+	p.segment.Payload = p.buf.B[len(g.Options):]
+	return p
 }
 
 func (w *worker) wakePeers() {
@@ -106,7 +99,7 @@ func (w *worker) segment(t int, g *packet.Segment) {
 	if i == 0 {
 		d, ok := w.admit(g)
 		if !ok {
-			w.dropPacket(d, g)
+			w.counter.drop(d, g)
 			return
 		}
 		i = w.begin(t, g)
@@ -156,7 +149,7 @@ func (w *worker) reply(r *packet.Reply) {
 // fire is the wheel's: a session's deadline may have come.
 func (w *worker) fire(i uint32) {
 	s := w.slab.At(i)
-	if w.now >= s.Deadline(w.core) {
+	if w.now >= s.Deadline(w.core) || w.feed != nil && w.feed.clients >= s.ClientDeadline(w.core) {
 		w.core.Timer(s, w.now)
 	}
 	w.touch(i, s)

@@ -3,10 +3,12 @@ package pipeline
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
@@ -61,6 +63,18 @@ var (
 	descLinkRecords    = desc("link_records_total", "Reply records received.", "intercept")
 	descLinkDropped    = desc("link_dropped_records_total", "Reply records that intercept dropped because this end fell behind.", "intercept")
 	descLinkReconnects = desc("link_reconnects_total", "Connections to an intercept that were lost or could not be opened.", "intercept")
+
+	descHomePackets = desc("reply_capture_packets_total", "Packets of targets that were captured on this host.", "interface")
+	descHomeDrops   = desc("reply_capture_kernel_drops_total", "Packets of targets that the kernel dropped because the ring was full.", "interface")
+	descHomeReplies = desc("replies_captured_total", "What became of the packets of targets that were captured on this host.", "result")
+
+	descReplayRead     = desc("replay_read_bytes", "Bytes of the recordings that were read, of this run.")
+	descReplaySize     = desc("replay_size_bytes", "Bytes of the recordings, as far as they are files.")
+	descReplayRecorded = desc("replay_recorded_seconds_total", "Recorded time that was replayed.")
+	descReplayRuns     = desc("replay_runs_total", "Complete runs through the recordings.")
+	descReplayBroken   = desc("replay_broken_files_total", "Recordings that could not be read to their end.")
+	descReplayStalled  = desc("replay_stalled_seconds_total", "Time that the replay waited because the target did not keep up.")
+	descReplayLate     = desc("replay_lateness_seconds", "How much later than planned packets reached their session.")
 )
 
 // Describe implements prometheus.Collector.
@@ -76,6 +90,12 @@ func (p *Pipeline) Collect(ch chan<- prometheus.Metric) {
 	m.gauge(descRequested, float64(p.cfg.Copies))
 	p.collectSending(m, &c.Session)
 	p.collectReplies(m, &c)
+	if p.home != nil {
+		p.home.collect(m)
+	}
+	if p.replayer != nil {
+		p.replayer.collect(m, &c.Late)
+	}
 }
 
 // metrics is where constant metrics go.
@@ -87,6 +107,10 @@ func (m metrics) count(d *prometheus.Desc, v uint64, labels ...string) {
 
 func (m metrics) gauge(d *prometheus.Desc, v float64, labels ...string) {
 	m <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (m metrics) seconds(d *prometheus.Desc, ns int64) {
+	m <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, time.Duration(ns).Seconds())
 }
 
 func (p *Pipeline) collectCapture(m metrics) {
@@ -206,4 +230,40 @@ func (p *Pipeline) collectReplies(m metrics, c *Counters) {
 		m.count(descLinkDropped, s.Dropped, name)
 		m.count(descLinkReconnects, s.Reconnects, name)
 	}
+}
+
+func (h *home) collect(m metrics) {
+	var all reply.Counts
+	for _, c := range h.captures {
+		packets, drops := c.RingStats()
+		name := c.Name()
+		if name == "" {
+			name = "any"
+		}
+		m.count(descHomePackets, packets, name)
+		m.count(descHomeDrops, drops, name)
+		all.Add(c.Counts())
+	}
+	held := h.router.Stats()
+	m.count(descHomeReplies, all.Routed+held.Released, "routed")
+	m.count(descHomeReplies, all.NoSession+held.Expired, "no_session")
+	m.count(descHomeReplies, all.Captured-all.Routed-all.NoSession-all.Held, "malformed")
+}
+
+func (r *replayer) collect(m metrics, late *lateness) {
+	read, size := r.files.Position()
+	m.gauge(descReplayRead, float64(read))
+	m.gauge(descReplaySize, float64(size))
+	m.seconds(descReplayRecorded, r.place.Load())
+	m.seconds(descReplayStalled, r.stalled.Load())
+	m.count(descReplayRuns, uint64(r.runs.Load()))
+	m.count(descReplayBroken, uint64(r.broken.Load()))
+	buckets := map[float64]uint64{}
+	var n uint64
+	for i, k := range late.counts {
+		if n += k; i < lateBuckets-1 {
+			buckets[upTo(i).Seconds()] = n
+		}
+	}
+	m <- prometheus.MustNewConstHistogram(descReplayLate, n, (time.Duration(late.sum) * time.Microsecond).Seconds(), buckets)
 }

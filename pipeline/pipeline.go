@@ -28,6 +28,7 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/replay"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
@@ -52,21 +53,26 @@ const (
 
 // settings are what all workers share and nobody changes.
 type settings struct {
-	matcher  matcher
-	session  session.Config
-	seed     uint64 // of hash tables
-	loopback packet.Addr
-	parcels  bytebufferpool.Pool
+	recognizer
+	session session.Config
+	seed    uint64 // of hash tables
+	parcels bytebufferpool.Pool
 }
 
 // Pipeline is a running tcpcopy.
 type Pipeline struct {
+	// OnProgress, if it is set before Run, is told a few times a second how far
+	// a replay is.
+	OnProgress func(replay.Progress)
+
 	cfg      *conf.Tcpcopy
 	log      *slog.Logger
 	set      *settings
 	workers  []*worker
 	captures []capture
+	replayer *replayer // nil: packets are captured
 	links    []*link.Client
+	home     *home // nil: replies come by links
 
 	repliesLost atomic.Uint64 // the queue to a worker was full
 }
@@ -96,7 +102,12 @@ func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline
 	if n == 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	if err := p.openRings(n); err != nil {
+	if len(cfg.Replay.Files) > 0 {
+		p.replayer, err = newReplayer(cfg, log, p.set)
+	} else {
+		err = p.openRings(n)
+	}
+	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
@@ -107,6 +118,12 @@ func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline
 	}
 	for _, w := range p.workers {
 		w.peers = p.workers
+	}
+	if p.replayer != nil {
+		p.replayer.workers = p.workers
+	}
+	if len(cfg.Intercepts) == 0 {
+		return p, p.openHome()
 	}
 	return p, p.openLinks()
 }
@@ -127,25 +144,17 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 			Keepalive:    micros(cfg.KeepaliveTimeout),
 			RTT:          micros(cfg.RTT),
 			SynMSS:       cfg.SynMSS,
+			Replayed:     len(cfg.Replay.Files) > 0,
 		},
 	}
-	if cfg.LoopbackClient.IsValid() {
-		s.loopback = packet.AddrFrom(cfg.LoopbackClient)
-	}
-	if cfg.Clients != nil {
-		s.matcher.own = cfg.Clients.Prefixes()
-	}
+	var transfers []conf.Transfer
+	s.recognizer, transfers = newRecognizer(cfg)
 	hops, err := ring.NewHops(ctx, cfg.OutInterface)
 	if err != nil {
 		return nil, err
 	}
 	known := map[netip.Addr]*ring.Hop{}
-	seen := map[netip.AddrPort]bool{}
-	for _, t := range cfg.Transfers {
-		if seen[t.Online] {
-			continue // the first has it all
-		}
-		seen[t.Online] = true
+	for i, t := range transfers {
 		hop := known[t.Target.Addr()]
 		switch {
 		case t.NextHopMAC != nil:
@@ -159,14 +168,7 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 			}
 			known[t.Target.Addr()] = hop
 		}
-		online := t.Online
-		anyAddr := !online.Addr().IsValid() || online.Addr().IsUnspecified()
-		x := transfer{any: anyAddr, target: packet.EndpointFrom(t.Target), hop: hop, mtu: cfg.MTU}
-		x.online.Port = online.Port()
-		if !anyAddr {
-			x.online.Addr = packet.AddrFrom(online.Addr())
-		}
-		s.matcher.transfers = append(s.matcher.transfers, x)
+		s.matcher.transfers[i].hop = hop
 	}
 	return s, nil
 }
@@ -230,6 +232,9 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 	for _, c := range p.captures {
 		w.rings = append(w.rings, c.rings[i])
 	}
+	if p.replayer != nil {
+		w.feed = newFeed()
+	}
 	mode := ring.Link
 	if cfg.SendMode == conf.SendRaw {
 		mode = ring.Raw
@@ -256,23 +261,37 @@ func addrs(in []netip.Addr) []packet.Addr {
 	return out
 }
 
-// Run works until ctx is done, then closes what was copied and returns.
-func (p *Pipeline) Run(ctx context.Context) {
+// Run works until ctx is done or the recordings are replayed, then closes what
+// was copied and returns. The error is of a replay: it says in a line what did
+// not complete, or is a *pcapfile.Error.
+func (p *Pipeline) Run(ctx context.Context) error {
 	defer p.close()
 	// A worker sleeps in system calls and keeps its P. As long as others are
 	// idle, the runtime's sysmon leaves it alone; else it would take it away
 	// after 20 us, at the cost of waking up as often itself.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + len(p.workers)))
+	sleepers := len(p.workers)
+	if p.replayer != nil {
+		sleepers++
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + sleepers))
 	linked, unlink := context.WithCancel(context.Background())
 	var links, workers sync.WaitGroup
 	for _, l := range p.links {
 		links.Go(func() { l.Run(linked) })
 	}
+	if p.home != nil {
+		links.Go(func() { p.home.run(linked) })
+	}
 	done := make(chan struct{})
 	for _, w := range p.workers {
 		workers.Go(func() { w.run(done) })
 	}
-	p.summarize(ctx)
+	var err error
+	if p.replayer != nil {
+		err = p.replay(ctx)
+	} else {
+		p.summarize(ctx)
+	}
 	p.drain()
 	close(done)
 	for _, w := range p.workers {
@@ -282,6 +301,10 @@ func (p *Pipeline) Run(ctx context.Context) {
 	p.logSummary("summary")
 	unlink()
 	links.Wait()
+	if p.replayer != nil {
+		err = p.conclude(err)
+	}
+	return err
 }
 
 // drain ends the sessions: idle ones with a FIN, those that the grace does not
@@ -316,10 +339,16 @@ func (p *Pipeline) close() {
 			_ = r.Close()
 		}
 	}
+	if p.home != nil {
+		p.home.close()
+	}
 }
 
-// Totals is the sum of all workers' counters.
+// Totals is the sum of all workers' counters, and of the replayer's.
 func (p *Pipeline) Totals() (c Counters) {
+	if p.replayer != nil {
+		p.replayer.addTo(&c)
+	}
 	for _, w := range p.workers {
 		w.addTo(&c)
 	}

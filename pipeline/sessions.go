@@ -162,12 +162,16 @@ func (w *worker) settle() {
 			w.remove(i, s)
 			continue
 		}
-		d := s.Deadline(w.core)
-		// Rounded up, so that it is due when it fires.
-		w.wheel.Arm(i, int64((d+session.Millisecond-1)/session.Millisecond))
+		w.wheel.Arm(i, roundUp(s.Deadline(w.core)))
+		if w.feed != nil {
+			w.feed.follow(i, s, w.core)
+		}
 	}
 	w.dirty = w.dirty[:0]
 }
+
+// roundUp is the tick of a wheel by which d has come.
+func roundUp(d session.Time) int64 { return int64((d-1)/session.Millisecond) + 1 }
 
 // count keeps the number of sessions in each state.
 func (w *worker) count(i uint32, state session.State) {
@@ -182,6 +186,9 @@ func (w *worker) count(i uint32, state session.State) {
 func (w *worker) remove(i uint32, s *session.Session) {
 	w.unkey(i)
 	w.wheel.Disarm(i)
+	if w.feed != nil {
+		w.feed.leave(i)
+	}
 	w.counter.Sessions[w.extra[i].state]--
 	w.extra[i] = extra{}
 	w.slab.Free(i)
@@ -196,6 +203,17 @@ func (w *worker) each(f func(s *session.Session)) {
 			w.touch(i, s)
 		}
 	}
+}
+
+// finish tells all sessions that the recording is over. What it holds when it
+// is replayed again begins other sessions.
+func (w *worker) finish() {
+	for i := uint32(1); int(i) < len(w.extra); i++ {
+		if w.extra[i].live {
+			w.unkey(i)
+		}
+	}
+	w.each(func(s *session.Session) { w.core.Finish(s, w.now) })
 }
 
 // drain stops new sessions and closes the idle ones.

@@ -45,7 +45,14 @@ func (p *Pipeline) logSummary(msg string) {
 		"sessions", c.live(), "opened", s.Opened, "established", s.Established,
 		"turns_copied", s.TurnsCopied, "turns_unanswered", s.TurnsUnanswered, "turns_lost", s.TurnsLost,
 		"payload_accepted", s.Accepted, "payload_delivered", s.Delivered, "payload_buffered", s.Buffered,
-		"replies", c.Replies, "send_errors", sendErrors, "links_up", p.linksUp(),
+		"replies", c.Replies, "send_errors", sendErrors,
+	}
+	if p.home == nil {
+		attrs = append(attrs, "links_up", p.linksUp())
+	}
+	if r := p.replayer; r != nil {
+		attrs = append(attrs, "late_p99", c.Late.quantile(0.99), "late_max", c.Late.quantile(1),
+			"stalled", time.Duration(r.stalled.Load()).Round(time.Millisecond))
 	}
 	var drops []any
 	for d, n := range c.Dropped {

@@ -37,12 +37,16 @@ func (t *transfer) mtuFor() uint16 {
 type matcher struct {
 	transfers []transfer
 	own       []netip.Prefix // addresses that sessions show to targets
+	recorded  bool           // packets come from recordings
 }
 
 // match returns the index of the first transfer that g belongs to, or -1. What
 // tcpcopy sent itself, and what a target sends on, never matches, so that a
-// copy cannot be copied.
+// copy cannot be copied. A recording may well be of the target.
 func (m *matcher) match(g *packet.Segment) int {
+	if m.recorded {
+		return m.wanted(g)
+	}
 	found := -1
 	for i := range m.transfers {
 		t := &m.transfers[i]
@@ -62,6 +66,71 @@ func (m *matcher) match(g *packet.Segment) int {
 		}
 	}
 	return found
+}
+
+// wanted returns the index of the first transfer that g is addressed to, or -1.
+func (m *matcher) wanted(g *packet.Segment) int {
+	for i := range m.transfers {
+		t := &m.transfers[i]
+		if g.Dst.Port == t.online.Port && (t.any || g.Dst.Addr == t.online.Addr) {
+			return i
+		}
+	}
+	return -1
+}
+
+// recognizer finds the clients' packets and their transfers.
+type recognizer struct {
+	matcher  matcher
+	loopback packet.Addr // replaces a client's that is one; zero: it stays
+}
+
+// newRecognizer makes that of cfg. Its transfers, which have no hops yet, are
+// those that are returned.
+func newRecognizer(cfg *conf.Tcpcopy) (r recognizer, transfers []conf.Transfer) {
+	r.matcher.recorded = len(cfg.Replay.Files) > 0
+	if cfg.LoopbackClient.IsValid() {
+		r.loopback = packet.AddrFrom(cfg.LoopbackClient)
+	}
+	if cfg.Clients != nil {
+		r.matcher.own = cfg.Clients.Prefixes()
+	}
+	seen := map[netip.AddrPort]bool{}
+	for _, t := range cfg.Transfers {
+		if seen[t.Online] {
+			continue // the first has it all
+		}
+		seen[t.Online] = true
+		online := t.Online
+		anyAddr := !online.Addr().IsValid() || online.Addr().IsUnspecified()
+		x := transfer{any: anyAddr, target: packet.EndpointFrom(t.Target), mtu: cfg.MTU}
+		x.online.Port = online.Port()
+		if !anyAddr {
+			x.online.Addr = packet.AddrFrom(online.Addr())
+		}
+		r.matcher.transfers = append(r.matcher.transfers, x)
+		transfers = append(transfers, t)
+	}
+	return r, transfers
+}
+
+// take decodes f into g and finds its transfer.
+func (r *recognizer) take(f *ring.Frame, g *packet.Segment) (t int, d PacketDrop, ok bool) {
+	if m := packet.Decode(f.Data, f.Wire, g); m != packet.WellFormed {
+		g.Len = 0
+		return 0, dropFor(m), false
+	}
+	g.Time = f.Time
+	if t = r.matcher.match(g); t < 0 {
+		return 0, NotMatched, false
+	}
+	if r.loopback != (packet.Addr{}) && g.Src.Addr.Netip().IsLoopback() {
+		g.Src.Addr = r.loopback
+	}
+	if len(r.matcher.own) == 0 && g.Src.Addr.Is4() != r.matcher.transfers[t].target.Addr.Is4() {
+		return 0, NotMatched, false // without -c clients keep their family
+	}
+	return t, 0, true
 }
 
 // kernelFilter is the filter that captures what cfg asks for: what the

@@ -60,6 +60,7 @@ type worker struct {
 
 	replies []*queue.SPSC[packet.Reply] // one from each link connection
 	flows   flowClaimer
+	feed    *feed // of recordings; nil: packets are captured
 
 	control  chan func()
 	controls atomic.Int32 // waiting in control
@@ -84,6 +85,10 @@ type parcel struct {
 	segment  packet.Segment
 	transfer int
 	buf      *bytebufferpool.ByteBuffer
+
+	// Of a recording:
+	client session.Time // its place, by the clients' time
+	due    session.Time // 0: at once
 }
 
 // flowClaimer tells the intercepts which endpoints are in use, where they are
@@ -145,6 +150,9 @@ func (w *worker) pass() int {
 	w.resting.Expire(w.ms())
 	n := w.takeFrames()
 	n += w.takeParcels()
+	if w.feed != nil {
+		n += w.takeFeed()
+	}
 	n += w.takeReplies()
 	if w.controls.Load() > 0 {
 		n++
@@ -156,6 +164,9 @@ func (w *worker) pass() int {
 	w.tx.Flush()
 	w.core.Reap()
 	w.wakePeers()
+	if w.feed != nil {
+		w.feed.tell(w)
+	}
 	return n
 }
 
@@ -191,7 +202,7 @@ func (w *worker) waiting() bool {
 			return true
 		}
 	}
-	return false
+	return w.feed != nil && w.feed.queue.Len() > 0
 }
 
 // do runs f in the worker, and returns when it has, or the worker has ended.

@@ -1,23 +1,33 @@
 // Tcpcopy runs on a production server: it captures the packets of the clients
-// and replays every session, live, to a system under test.
+// and replays every session, live, to a system under test. Elsewhere it replays
+// what was recorded there.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance"
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/replay"
 	"github.com/tcpcopy-go/tcpcopy/ring"
+	"github.com/tcpcopy-go/tcpcopy/ring/pcapfile"
 )
 
-func main() { os.Exit(appliance.Main("tcpcopy", parse)) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "pcap-info" {
+		os.Exit(pcapInfo(os.Args[2:]))
+	}
+	os.Exit(appliance.Main("tcpcopy", parse))
+}
 
 func parse(args []string, out io.Writer) (*conf.Process, appliance.Run, error) {
 	c, err := conf.ParseTcpcopy(args, out)
@@ -37,17 +47,43 @@ func run(ctx context.Context, a *appliance.Appliance, c *conf.Tcpcopy) error {
 	defer stop() // routes are followed until the last RST is out
 	p, err := pipeline.Open(following, c, a.Log)
 	if err != nil {
-		return err
+		return asInput(err)
 	}
 	if err := a.Registry.Register(p); err != nil {
 		return err
 	}
 	for _, t := range c.Transfers {
-		a.Log.Info("copying", "transfer", t.String())
+		a.Log.Info("copying", "transfer", t.String(), "from", source(c))
 	}
 	a.Ready(p)
-	p.Run(ctx)
-	return nil
+	if len(c.Replay.Files) > 0 {
+		p.OnProgress = func(g replay.Progress) { a.Status(g.Line) }
+	}
+	err = p.Run(ctx)
+	a.Status(nil)
+	return asInput(err)
+}
+
+// source says what is copied.
+func source(c *conf.Tcpcopy) string {
+	switch {
+	case len(c.Replay.Files) > 3:
+		return fmt.Sprintf("%d files, %s to %s", len(c.Replay.Files), c.Replay.Files[0], c.Replay.Files[len(c.Replay.Files)-1])
+	case len(c.Replay.Files) > 0:
+		return "file " + strings.Join(c.Replay.Files, ",")
+	case len(c.Interfaces) > 0:
+		return "interface " + strings.Join(c.Interfaces, ",")
+	}
+	return "all interfaces"
+}
+
+// asInput marks an error that is of a recording.
+func asInput(err error) error {
+	var input *pcapfile.Error
+	if errors.As(err, &input) {
+		return &appliance.InputError{Err: err}
+	}
+	return err
 }
 
 // checkHost compares the configuration with this host's own addresses: they
@@ -60,6 +96,12 @@ func checkHost(log *slog.Logger, c *conf.Tcpcopy) error {
 	}
 	for _, t := range c.Transfers {
 		online, target := t.Online, t.Target
+		if len(c.Replay.Files) > 0 {
+			if slices.Contains(own, target.Addr().Unmap()) {
+				return fmt.Errorf("transfer %v: %v is this host, whose answers nobody could capture: replay from another one", t, target.Addr())
+			}
+			continue
+		}
 		anywhere := !online.Addr().IsValid() || online.Addr().IsUnspecified()
 		if anywhere && online.Port() == target.Port() && slices.Contains(own, target.Addr().Unmap()) {
 			return fmt.Errorf("transfer %v: %v is this host, so the copy would be copied again: name the production address, ADDRESS:%d-%v", t, target.Addr(), online.Port(), target)

@@ -36,7 +36,7 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 func (c *Core) Copy(s *Session, g *packet.Segment, now Time) { c.client(s, g, now) }
 
 func (c *Core) client(s *Session, g *packet.Segment, now Time) {
-	s.clientAt = now
+	s.clientAt = c.clientTime(now)
 	if s.state == Closed { // not yet removed
 		c.Stats.Accepted += uint64(g.Len)
 		c.Stats.Dropped[Midstream] += uint64(g.Len)
@@ -180,7 +180,7 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
 		return
 	}
 	if !c.cfg.Encrypted && (seq == s.iss+1 || before(s.ackLast, ack)) {
-		if why, ok := encrypted(b, seq == s.iss+1 && !s.sawSYN); ok {
+		if why, ok := Encrypted(b, seq == s.iss+1 && !s.sawSYN); ok {
 			st.Dropped[why] += uint64(len(b))
 			c.skip(s, why, ack, now)
 			return

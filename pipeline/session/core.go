@@ -20,6 +20,9 @@ type Config struct {
 	RTT          Time  // of the path to the target, where it is not to be measured (-R)
 	SynMSS       int   // bound of the MSS option in SYNs (-D); default from the MTU
 	Memory       int64 // bound of buffered payload in bytes; 0: none
+	// Replayed: the clients are recorded. Their time is not the target's, but
+	// what ClientTime says.
+	Replayed bool
 }
 
 // Out is a segment to be sent. It is valid during the call of Send; what
@@ -48,6 +51,7 @@ type Core struct {
 
 	cfg     Config
 	sink    Sink
+	clients Time // Replayed: the clients' time
 	pieces  pieces
 	out     Out
 	payload [MaxPieces][]byte
@@ -78,7 +82,7 @@ func (c *Core) Reap() { c.pieces.reap() }
 func (c *Core) Begin(s *Session, now Time) {
 	s.state = Watching
 	s.patience = patience
-	s.clientAt = now
+	s.clientAt = c.clientTime(now)
 	s.rtoAt, s.ackAt, s.holeAt, s.turnAt, s.endAt = never, never, never, never, never
 }
 

@@ -6,11 +6,11 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 )
 
-// encrypted recognises, at the beginning of a turn, what cannot be replayed as
+// Encrypted recognises, at the beginning of a turn, what cannot be replayed as
 // bytes: a TLS ClientHello (RFC 8446, 4 and 5.1), with STARTTLS also later in
 // a connection, and the identification of SSH (RFC 4253, 4.2). Of a connection
 // that began before its capture any TLS record counts.
-func encrypted(b []byte, midstream bool) (Reason, bool) {
+func Encrypted(b []byte, midstream bool) (Reason, bool) {
 	const changeCipherSpec, handshake, applicationData, clientHello = 20, 22, 23, 1
 	if bytes.HasPrefix(b, []byte("SSH-")) {
 		return SSH, true

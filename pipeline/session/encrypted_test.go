@@ -25,7 +25,7 @@ func TestEncryptedConnectionsAreRecognised(t *testing.T) {
 		{"\x16", false, 0, false},
 		{"", false, 0, false},
 	} {
-		if why, ok := encrypted([]byte(c.text), c.midstream); ok != c.ok || ok && why != c.want {
+		if why, ok := Encrypted([]byte(c.text), c.midstream); ok != c.ok || ok && why != c.want {
 			t.Errorf("%q, midstream %v: %v, %v", c.text, c.midstream, why, ok)
 		}
 	}

@@ -230,3 +230,17 @@ func TestWhatIsHalfOpenInProductionStaysSoAtTheTarget(t *testing.T) {
 	b.wait(halfOpen)
 	b.wantClosed(ClientSilent)
 }
+
+func TestATargetThatKeepsAnOldConnectionIsToldAndAskedAgainAtOnce(t *testing.T) {
+	b := newBed(t, Config{})
+	b.client(packet.SYN, 0, 0, 0)
+	b.want("S 0")
+	b.reply(ackOnly, 7000, 0, 5000) // it acknowledges what came last on the old one
+	b.want("R 5000")
+	b.next()
+	b.want("S 0 again")
+	b.reply(ackOnly, 7000, 0, 5000)
+	b.reply(packet.RST|packet.ACK, 7000, 0, 5000)
+	b.want() // once is enough
+	b.accept()
+}

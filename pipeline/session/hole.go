@@ -38,10 +38,10 @@ func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte
 	}
 	s.aheadN++
 	if s.holeAt == never {
-		s.holeAt = now + holeTimeout
+		s.holeAt = c.clientTime(now) + holeTimeout
 	}
 	if before(s.ackLast, ack) {
-		s.holeAt = min(s.holeAt, now+holeAnswered)
+		s.holeAt = min(s.holeAt, c.clientTime(now)+holeAnswered)
 	}
 }
 
@@ -83,7 +83,7 @@ func (c *Core) closeHole(s *Session, now Time) {
 	if s.ahead == 0 {
 		s.holeAt = never
 	} else if moved {
-		s.holeAt = now + holeTimeout
+		s.holeAt = c.clientTime(now) + holeTimeout
 	}
 }
 
@@ -118,7 +118,7 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 	s.aheadN--
 	c.queue(s, i)
 	p.turn, p.fresh = true, true
-	s.holeAt = now + holeTimeout // where another hole follows
+	s.holeAt = c.clientTime(now) + holeTimeout // where another hole follows
 	c.closeHole(s, now)
 	if s.state == Parked {
 		c.reopen(s, CaptureHole)

@@ -40,6 +40,18 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 	c.close(s, now)
 }
 
+// disown tells a target that acknowledges something else than our SYN that its
+// connection is over: most likely it keeps one of an earlier replay in
+// TIME-WAIT, and does not take the SYN for newer (RFC 6191). A second SYN
+// follows at once.
+func (c *Core) disown(s *Session, r *packet.Reply, now Time) {
+	if r.Flags&(packet.SYN|packet.RST) != 0 || s.synTries > 1 {
+		return
+	}
+	c.sendControl(s, r.Ack, packet.RST, KindRST, now, false)
+	s.rtoAt = now
+}
+
 // maxWindow is the largest window of TCP (RFC 7323, 2.3).
 const maxWindow = 1 << 30
 
@@ -61,7 +73,11 @@ func (c *Core) count(r *packet.Reply) {
 
 // replySynSent is RFC 9293, 3.10.7.3.
 func (c *Core) replySynSent(s *Session, r *packet.Reply, now Time) {
-	if r.Flags&packet.ACK == 0 || r.Ack != s.iss+1 {
+	if r.Flags&packet.ACK == 0 {
+		return
+	}
+	if r.Ack != s.iss+1 {
+		c.disown(s, r, now)
 		return
 	}
 	if r.Flags&packet.RST != 0 {

@@ -22,7 +22,10 @@ const (
 
 // Deadline is when the session wants its next Timer, at the latest.
 func (s *Session) Deadline(c *Core) Time {
-	d := min(s.rtoAt, s.ackAt, s.holeAt, s.endAt, s.silentAt(c))
+	d := min(s.rtoAt, s.ackAt, s.endAt)
+	if !c.cfg.Replayed {
+		d = min(d, s.holeAt, s.silentAt(c))
+	}
 	if s.nextPiece != 0 && s.turnAt != never && s.state == Established && s.una == s.nxt {
 		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.nextPiece)))
 	}
@@ -30,8 +33,12 @@ func (s *Session) Deadline(c *Core) Time {
 }
 
 // silentAt is when a client counts as gone. One that has not completed its
-// own handshake, as in a flood of SYNs, is not waited for as long as others.
+// own handshake, as in a flood of SYNs, is not waited for as long as others. A
+// recorded one is not gone while the target lags behind the recording.
 func (s *Session) silentAt(c *Core) Time {
+	if c.cfg.Replayed && s.Busy() {
+		return never
+	}
 	if s.sawSYN && !s.hasBase {
 		return s.clientAt + min(halfOpen, c.cfg.Keepalive)
 	}
@@ -43,15 +50,15 @@ func (c *Core) Timer(s *Session, now Time) {
 	if s.state == Closed {
 		return
 	}
-	if s.state == Skipping && (now >= s.endAt || now >= s.silentAt(c)) {
+	if s.state == Skipping && (now >= s.endAt || c.clientTime(now) >= s.silentAt(c)) {
 		s.state = Closed // counted when it was skipped
 		return
 	}
-	if now >= s.silentAt(c) {
+	if c.clientTime(now) >= s.silentAt(c) {
 		c.Abort(s, ClientSilent, now)
 		return
 	}
-	if now >= s.holeAt {
+	if c.clientTime(now) >= s.holeAt {
 		c.passHole(s, now)
 	}
 	if now >= s.ackAt {

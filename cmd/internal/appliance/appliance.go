@@ -22,7 +22,7 @@ import (
 const (
 	exitOK       = 0
 	exitFailed   = 1   // at run time
-	exitUsage    = 2   // a mistake in the command line or the file
+	exitUsage    = 2   // a mistake in the command line or the file, or in the tool's input
 	exitSignaled = 130 // a second signal cut the end short
 )
 
@@ -44,6 +44,14 @@ type Appliance struct {
 // when ctx is cancelled and it has ended in order, and an error of one line if
 // it cannot work.
 type Run func(ctx context.Context, a *Appliance) error
+
+// InputError marks an error of Run that is of what the tool was given to read:
+// Main returns 2, as for what Parse finds wrong.
+type InputError struct{ Err error }
+
+func (e *InputError) Error() string { return e.Err.Error() }
+
+func (e *InputError) Unwrap() error { return e.Err }
 
 // Parse reads a command line; its errors are those of package conf. What it
 // finds wrong with the configuration exits with 2, what Run finds with 1.
@@ -77,6 +85,10 @@ func Main(tool string, parse Parse) int {
 	}
 	if err := host(tool, c, run, tell); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", tool, err)
+		var input *InputError
+		if errors.As(err, &input) {
+			return exitUsage
+		}
 		return exitFailed
 	}
 	return exitOK
@@ -145,6 +157,20 @@ func (a *Appliance) reload() {
 	if err := a.out.Reopen(); err != nil {
 		a.Log.Error("cannot reopen the log file, going on with the old one", "error", err)
 	}
+}
+
+// Status shows a line below the log, where that goes to a terminal, until the
+// next call; nil takes it away. line gets the width of the terminal.
+func (a *Appliance) Status(line func(columns int) string) {
+	columns := a.out.columns()
+	if columns == 0 {
+		return
+	}
+	text := ""
+	if line != nil {
+		text = line(columns)
+	}
+	a.out.setStatus(text)
 }
 
 // watchSignals serves signals as long as the process lives.

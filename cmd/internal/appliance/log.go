@@ -19,7 +19,8 @@ type logFile struct {
 
 	mu     sync.Mutex
 	f      *os.File
-	stderr bool // standard error follows the file
+	stderr bool   // standard error follows the file
+	status string // last line of the terminal
 }
 
 func openLog(path string) (*logFile, error) {
@@ -43,7 +44,42 @@ func appendTo(path string) (*os.File, error) {
 func (l *logFile) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.f.Write(b)
+	if l.status == "" {
+		return l.f.Write(b)
+	}
+	if _, err := l.f.WriteString(clearLine + string(b) + l.status); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// clearLine goes to the beginning of a terminal's line and empties it (ECMA-48,
+// EL).
+const clearLine = "\r\x1b[K"
+
+// setStatus shows a line below what is logged; "" takes it away. It is for
+// terminals.
+func (l *logFile) setStatus(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if line != l.status {
+		l.status = line
+		_, _ = l.f.WriteString(clearLine + line) // nothing depends on it
+	}
+}
+
+// columns is the width of the terminal that is logged to, 0 if it is none.
+func (l *logFile) columns() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.path != "" {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(l.f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }
 
 // Reopen goes on with what is at the path now. On an error the old file stays.

@@ -18,6 +18,7 @@ type Small struct {
 	Port    int           // of servers that the test starts itself; 0: web servers on port 80
 	V6      bool          // the load and the copy
 	Keep    bool          // clients keep their addresses, no -c
+	Home    bool          // the copies' return route leads to production's host, no -s
 	Loss    float64       // share of the copies' packets that the switch loses, both ways
 	Wire    *relay.Config // to the target; nil: a good one
 	Sysctls []string      // of the target, as lab.Host.Sysctl takes them
@@ -64,7 +65,16 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 	}
 	// Both sides, the clients and tcpcopy share two cores here: it waits longer
 	// for its turn than on a production host, and its rings must last.
-	args := []string{p.Tcpcopy, "-x", port + "-" + net.JoinHostPort(target, port), "-s", strings.Join(assistants, ","), "-B", "64"}
+	args := []string{p.Tcpcopy, "-x", port + "-" + net.JoinHostPort(target, port), "-B", "64"}
+	if o.Home {
+		for _, half := range []string{"10.1.3.0/25", "10.1.3.128/25"} { // closer than lab.PoolNet4
+			if err := n.Target.Route(half, "eth0", lab.OnlineAddr4); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		args = append(args, "-s", strings.Join(assistants, ","))
+	}
 	if !o.Keep {
 		args = append(args, "-c", pool)
 	}

@@ -46,7 +46,7 @@ type Stage struct {
 	Copiers    []*Tool
 	Intercepts []*Tool
 
-	loads int
+	loads, replays int
 }
 
 // Close ends everything and leaves nothing.

@@ -1,0 +1,74 @@
+package session
+
+// ClientTime moves the time of recorded clients to t: the moment of the
+// recording that has come. What waits for a client waits by that time, however
+// fast the recording is replayed: for bytes that are missing, for a client that
+// says nothing more.
+func (c *Core) ClientTime(t Time) { c.clients = max(c.clients, t) }
+
+// clientTime is the time of the clients; that of live ones is the target's.
+func (c *Core) clientTime(now Time) Time {
+	if c.cfg.Replayed {
+		return c.clients
+	}
+	return now
+}
+
+// ClientDeadline is when the session wants a Timer by the time of recorded
+// clients, at the latest.
+func (s *Session) ClientDeadline(c *Core) Time { return min(s.holeAt, s.silentAt(c)) }
+
+// Busy reports whether the target has something to do that it can do without
+// another packet of the client: shake hands, acknowledge, answer a request
+// whose answer the client is known to have read, close.
+func (s *Session) Busy() bool {
+	switch s.state {
+	case Opening, SynSent, Closing:
+		return true
+	case Established:
+		answerable := s.turnOpen && s.hasBase && before(s.have(), s.ackSeen-s.base)
+		return s.una != s.nxt || s.nextPiece != 0 || answerable
+	}
+	return false
+}
+
+// Finish tells a session that its recording is over. Holes stay open no
+// longer, and a client that did not end its connection closes it when the
+// target has answered.
+func (c *Core) Finish(s *Session, now Time) {
+	switch s.state {
+	case Closed:
+		return
+	case Watching:
+		c.end(s, Midstream)
+		return
+	case Parked:
+		c.end(s, Finished)
+		return
+	case Skipping:
+		s.state = Closed
+		return
+	}
+	if !s.hasBase { // its client never completed the handshake
+		c.Abort(s, ClientSilent, now)
+		return
+	}
+	c.passHoles(s, now)
+	if s.inEnded || s.parking {
+		s.inEnded = true
+		return
+	}
+	ack := s.ackSeen
+	if !before(s.ackLast, ack) && (s.turnOpen || s.nextPiece != 0) {
+		// The recording does not say how long the last answer was: it is
+		// complete when the target falls silent.
+		ack = s.ackLast + maxAnswer
+	}
+	i := c.pieces.alloc(s.inNext, ack, pieceFIN, 0)
+	c.queue(s, i)
+	c.pieces.at(i).turn = true
+	s.inEnded, s.endFIN = true, true
+}
+
+// maxAnswer is longer than an answer whose length is not known.
+const maxAnswer = 1 << 30
