@@ -34,17 +34,18 @@ race:
 	.ci/install gcc
 	CGO_ENABLED=1 go test -race -short ./pipeline ./pipeline/link ./pipeline/queue ./pipeline/reply ./ring ./cmd/internal/...
 
-PROGRAMS := nginx haproxy ethtool nft redis-server redis-benchmark postgres pgbench h2load
+PROGRAMS := nginx haproxy ethtool nft tcpdump redis-server redis-benchmark postgres pgbench h2load
 
 e2e: build
 	.ci/install $(PROGRAMS)
 	CGO_ENABLED=0 go test -count=1 -timeout 20m -v $(E2E)
 
 # Loads of a minute each where e2e has seconds: bad networks, strange targets,
-# many connections, many copies. About half an hour.
+# many connections, many copies; recordings of 20,000 sessions and of 5 GB.
+# About half an hour.
 soak: build
 	.ci/install $(PROGRAMS)
-	TCL_SOAK=1 CGO_ENABLED=0 go test -count=1 -timeout 90m -v $(E2E) -run 'BadNetwork|UnlikeProduction|ClosedLoop|CopyOfAConnection'
+	TCL_SOAK=1 CGO_ENABLED=0 go test -count=1 -timeout 90m -v $(E2E) -run 'BadNetwork|UnlikeProduction|ClosedLoop|CopyOfAConnection|Recording'
 
 # Packages, manual, dashboard and rules, with the tools of Debian.
 packaged:

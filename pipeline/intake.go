@@ -92,7 +92,7 @@ func (w *worker) segment(t int, g *packet.Segment) {
 	w.counter.Matched[t]++
 	w.counter.MatchedBytes[t] += uint64(g.Len)
 	i := w.clientSession(g)
-	if i != 0 && w.slab.At(i).Restarts(g) {
+	if i != 0 && (w.slab.At(i).Restarts(g) || w.feed != nil && w.slab.At(i).Repeats(g)) {
 		w.supersede(i)
 		i = 0
 	}

@@ -1,5 +1,7 @@
 package session
 
+import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+
 // ClientTime moves the time of recorded clients to t: the moment of the
 // recording that has come. What waits for a client waits by that time, however
 // fast the recording is replayed: for bytes that are missing, for a client that
@@ -17,6 +19,14 @@ func (c *Core) clientTime(now Time) Time {
 // ClientDeadline is when the session wants a Timer by the time of recorded
 // clients, at the latest.
 func (s *Session) ClientDeadline(c *Core) Time { return min(s.holeAt, s.silentAt(c)) }
+
+// Repeats reports whether g begins the recorded connection of s once more, as
+// where the same recording, moved in time, is among the files: the owner goes
+// on as if it restarted. A second capture of the first SYN, which Restarts lets
+// pass, does not stand behind the connection's end in a recording.
+func (s *Session) Repeats(g *packet.Segment) bool {
+	return s.inEnded && g.Flags&(packet.SYN|packet.ACK) == packet.SYN
+}
 
 // Busy reports whether the target has something to do that it can do without
 // another packet of the client: shake hands, acknowledge, answer a request

@@ -231,3 +231,16 @@ func (b *bed) turns(copied, unanswered, lost uint64) {
 		b.t.Errorf("turns: %d copied, %d unanswered, %d lost; want %d, %d, %d", s.TurnsCopied, s.TurnsUnanswered, s.TurnsLost, copied, unanswered, lost)
 	}
 }
+
+func TestARecordedConnectionMayComeTwice(t *testing.T) {
+	b := replayedBed(t)
+	b.open()
+	g := b.segment(packet.SYN, 0, 0, 0)
+	if b.s.Restarts(&g) || b.s.Repeats(&g) {
+		t.Error("a second capture of the SYN is taken for a new connection")
+	}
+	b.client(fin, 1, 0, 1)
+	if !b.s.Repeats(&g) {
+		t.Error("the connection is not begun once more behind its end")
+	}
+}

@@ -52,11 +52,13 @@ var programs = sync.OnceValues(func() (stage.Programs, error) {
 
 // span is how long a load lasts, which `make soak` makes a minute.
 func span(usual time.Duration) time.Duration {
-	if os.Getenv("TCL_SOAK") != "" {
+	if soak() {
 		return time.Minute
 	}
 	return usual
 }
+
+func soak() bool { return os.Getenv("TCL_SOAK") != "" }
 
 func needs(t *testing.T) stage.Programs {
 	t.Helper()

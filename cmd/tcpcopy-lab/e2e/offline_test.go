@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/binary"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -66,13 +69,24 @@ func (p *play) exactly(file string, args ...string) {
 }
 
 func TestARecordingIsReplayedExactlyAtEverySpeed(t *testing.T) {
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		load   load.Config
 		speeds []string
 	}{
 		"short":      {shortSessions, []string{"1", "10", "max"}},
 		"keep-alive": {keepAlive, []string{"10", "100", "max"}},
-	} {
+	}
+	if soak() {
+		for name, c := range cases {
+			c.speeds = []string{"0.5", "1", "4", "10", "100", "max"}
+			c.load.Conns, c.load.Duration = max(c.load.Conns, 200), 10*time.Second
+			if name == "keep-alive" {
+				c.load.Rate = 4000
+			}
+			cases[name] = c
+		}
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			p := small(t, stage.Small{Options: lab.Options{Offload: true}})
 			file := p.record(c.load)
@@ -95,6 +109,58 @@ func TestARecordingIsReplayedAgainOntoTheSameEndpoints(t *testing.T) {
 	if c := v.Copy; status != 0 || report.Runs != 3 || c.Target != 3*online || c.Duplicated != 2*online || c.Missing+c.OutOfOrder+c.Foreign+c.Altered > 0 {
 		t.Errorf("three runs in a row: %v", c)
 	}
+}
+
+// Five files, as tcpdump rotates them: the same sessions again and again.
+func TestMemoryDoesNotGrowWithTheRecording(t *testing.T) {
+	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Origin: stage.Origin{Embedded: true}})
+	c := load.Config{Conns: 20, Rate: 100, Duration: time.Second, Post: megabyte, Close: "client"}
+	if soak() {
+		c.Duration = 10 * time.Second
+	}
+	file := p.record(c)
+	for i := 1; i < 5; i++ {
+		p.shifted(file, filepath.Join(p.Lab.Dir, "s1-"+strconv.Itoa(i)+".pcap"), uint32(20*i))
+	}
+	p.ForgetTarget()
+	args := []string{"-i", filepath.Join(p.Lab.Dir, "s1*.pcap"), "-x", "80-" + lab.TargetAddr4, "-c", lab.Pool4, "-a", "max", "-m", "64"}
+	r, err := p.Replay(args...)
+	p.must(err)
+	status, _, v := p.replayed(r, args)
+	if c := v.Copy; status != 0 || c.Target != 5*c.Online || c.Missing+c.OutOfOrder+c.Foreign+c.Altered > 0 {
+		t.Errorf("five times the same sessions: %v", c)
+	}
+	peak := r.PeakMemory() >> 20
+	t.Logf("%d MB at most", peak)
+	if peak > 64+150 {
+		t.Errorf("it took %d MB with -m 64", peak)
+	}
+}
+
+// shifted copies a recording of tcpdump's, seconds later, without much of it
+// in memory at a time: lab.Process.PeakMemory would count that.
+func (p *play) shifted(from, to string, seconds uint32) {
+	p.Helper()
+	in, err := os.Open(from)
+	p.must(err)
+	defer in.Close()
+	out, err := os.Create(to)
+	p.must(err)
+	defer out.Close()
+	r, w := bufio.NewReader(in), bufio.NewWriter(out)
+	_, err = io.CopyN(w, r, 24)
+	p.must(err)
+	for {
+		var head [16]byte
+		if _, err := io.ReadFull(r, head[:]); err == io.EOF {
+			break
+		}
+		binary.LittleEndian.PutUint32(head[:], binary.LittleEndian.Uint32(head[:])+seconds)
+		_, _ = w.Write(head[:]) // Flush has the error
+		_, err = io.CopyN(w, r, int64(binary.LittleEndian.Uint32(head[8:])))
+		p.must(err)
+	}
+	p.must(w.Flush())
 }
 
 func TestRepliesOfAReplayMayComeByIntercepts(t *testing.T) {

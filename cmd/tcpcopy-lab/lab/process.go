@@ -126,6 +126,17 @@ func (p *Process) Wait() (int, error) {
 	return p.cmd.ProcessState.ExitCode(), nil
 }
 
+// PeakMemory is the most that the process, which has ended, or this one had in
+// memory, in bytes: the kernel does not tell them apart (getrusage(2)).
+func (p *Process) PeakMemory() int64 {
+	<-p.Done
+	usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0
+	}
+	return usage.Maxrss << 10 // getrusage(2)
+}
+
 // Tail is the last n lines of the process's log.
 func (p *Process) Tail(n int) string {
 	text, err := os.ReadFile(p.Log)
