@@ -54,7 +54,7 @@ type replayer struct {
 	runs    atomic.Int64 // that are complete
 	stalled atomic.Int64 // time waited for workers, ns
 	broken  atomic.Int64 // recordings that could not be read to their end
-	worst   *pcapfile.Error
+	worst   atomic.Pointer[pcapfile.Error]
 
 	// Of Pipeline.replay.
 	began       time.Time
@@ -139,7 +139,7 @@ func (r *replayer) note(err error) {
 		return
 	}
 	r.broken.Add(1)
-	r.worst = e
+	r.worst.Store(e)
 	r.log.Error("recording is broken", "error", err)
 }
 

@@ -153,7 +153,7 @@ func TestEachRunMakesConnectionsOfItsOwn(t *testing.T) {
 	r.add(c.frame(packet.ACK, ""))
 	r.add(c.frame(packet.ACK|packet.PSH, "hello"))
 	p := replaying(t, 2, r.file(), func(c *conf.Tcpcopy) { c.Replay.Times = 3 })
-	play(t, p, nil)
+	play(t, p, func() bool { return p.Progress().Run > 3 }) // it may be asked at any time
 	if c := p.Totals(); c.Session.Opened != 3 || c.Clients != 3 || p.replayer.runs.Load() != 3 {
 		t.Errorf("%d connections of %d clients in %d runs", c.Session.Opened, c.Clients, p.replayer.runs.Load())
 	}

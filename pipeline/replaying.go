@@ -158,8 +158,8 @@ func (p *Pipeline) verdict(report *replay.Report) error {
 	r := p.replayer
 	files := strings.Join(p.cfg.Replay.Files, ",")
 	switch {
-	case r.worst != nil:
-		return r.worst
+	case r.worst.Load() != nil:
+		return r.worst.Load()
 	case report.Packets.Matching == 0 && !r.interrupted:
 		return &pcapfile.Error{Path: files, Err: fmt.Errorf("no packet belongs to %v: `tcpcopy pcap-info` shows what is there", p.cfg.Transfers)}
 	}

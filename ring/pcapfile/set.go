@@ -17,9 +17,9 @@ type Set struct {
 	paths []string
 	heads heads
 	last  *head // whose packet Next returned
-	size  int64
 
-	done atomic.Int64              // bytes of files that are read, of this round
+	size atomic.Int64              // bytes of all files
+	done atomic.Int64              // of those that are read, of this round
 	open atomic.Pointer[[]*Reader] // for Position
 }
 
@@ -45,7 +45,7 @@ func OpenSet(paths []string) (*Set, error) {
 // again.
 func (s *Set) Rewind() error {
 	s.Close()
-	s.heads, s.last, s.size = nil, nil, 0
+	s.size.Store(0)
 	s.done.Store(0)
 	for i, path := range s.paths {
 		h := &head{index: i}
@@ -53,7 +53,7 @@ func (s *Set) Rewind() error {
 		regular := err == nil && info.Mode().IsRegular()
 		if regular {
 			h.size = info.Size()
-			s.size += h.size
+			s.size.Add(h.size)
 		}
 		if h.reader, err = Open(path); err != nil {
 			s.Close()
@@ -166,7 +166,7 @@ func (s *Set) Position() (read, size int64) {
 			read += r.Read()
 		}
 	}
-	return read, s.size
+	return read, s.size.Load()
 }
 
 // Close closes all files.

@@ -43,6 +43,8 @@ func work(ctx context.Context, a *Appliance, behaviour string) error {
 	switch behaviour {
 	case "fails":
 		return errors.New("eth9 is gone; name another interface")
+	case "refuses":
+		return fmt.Errorf("input: %w", &InputError{errors.New("a.pcap is no recording")})
 	case "crashes":
 		panic("a defect")
 	case "quits":
@@ -147,6 +149,7 @@ func TestExitStatusAndStandardErrorTellWhatHappened(t *testing.T) {
 		{"check", "quits", []string{"--check-config"}, 0, `the configuration is right`, `^$`},
 		{"usage", "quits", []string{"-p", "x"}, 2, `^$`, `^tool: -p, --port: [^\n]+\n$`},
 		{"run", "fails", nil, 1, `^$`, `(?m)^tool: eth9 is gone; name another interface$`},
+		{"input", "refuses", nil, 2, `^$`, `(?m)^tool: input: a.pcap is no recording$`},
 		{"no error", "quits", nil, 0, `^$`, `level=INFO msg=ended`},
 		{"log", "quits", []string{"-l", "/nowhere/log"}, 1, `^$`, `^tool: log file: open /nowhere/log: [^\n]+; name another with -l\n$`},
 		{"pid", "quits", []string{"-P", "/nowhere/pid"}, 1, `^$`, `^tool: pid file: open /nowhere/pid: [^\n]+; name another with -P\n$`},
@@ -382,4 +385,34 @@ func TestWebServesMetricsAndStates(t *testing.T) {
 	get("/-/ready", 200, "tool is ready")
 	get("/", 200, "<h1>tool")
 	get("/else", 404, "")
+}
+
+func TestStatusStaysBelowTheLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "terminal")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	l := &logFile{f: f}
+	if l.columns() != 0 {
+		t.Error("a file has columns")
+	}
+	write := func(line string) {
+		t.Helper()
+		if n, err := l.Write([]byte(line)); n != len(line) || err != nil {
+			t.Error(n, err)
+		}
+	}
+	write("one\n")
+	l.setStatus("50 %")
+	l.setStatus("50 %")
+	write("two\n")
+	l.setStatus("")
+	write("three\n")
+	const clear = "\r\x1b[K"
+	text, err := os.ReadFile(path)
+	if want := "one\n" + clear + "50 %" + clear + "two\n50 %" + clear + "three\n"; string(text) != want || err != nil {
+		t.Errorf("%q, want %q, %v", text, want, err)
+	}
 }

@@ -246,6 +246,17 @@ func TestExitStatusSaysWhatBecameOfAReplay(t *testing.T) {
 	for i := len(broken) / 2; i < len(broken)/2+4000; i++ {
 		broken[i] = 0xee
 	}
+	var holed []byte // without each 40th packet
+	for at, n := 0, 24; at < len(text); n++ {
+		size := 24
+		if at > 0 {
+			size = 16 + int(binary.LittleEndian.Uint32(text[at+8:]))
+		}
+		if n%40 > 0 {
+			holed = append(holed, text[at:at+size]...)
+		}
+		at += size
+	}
 	for name, c := range map[string]struct {
 		file   string
 		args   []string
@@ -254,6 +265,8 @@ func TestExitStatusSaysWhatBecameOfAReplay(t *testing.T) {
 	}{
 		"cut at its end":  {write("cut.pcap", text[:len(text)-7]), nil, 0, "ends within a packet"},
 		"broken":          {write("broken.pcap", broken), nil, 2, "broken at byte"},
+		"holes":           {write("holed.pcap", holed), nil, 1, "requests lost"},
+		"holes":           {write("holed.pcap", holed), nil, 1, "requests lost"},
 		"no recording":    {write("text.pcap", []byte("GET / HTTP/1.1\r\n\r\n")), nil, 2, "is no recording"},
 		"nothing matches": {file, []string{"-F", "tcp port 81"}, 2, "no packet belongs to"},
 		"target is this":  {file, []string{"-x", "80-" + lab.AssistantAddr4(0)}, 1, "is this host"},
