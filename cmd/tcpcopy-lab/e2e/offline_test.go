@@ -266,7 +266,6 @@ func TestExitStatusSaysWhatBecameOfAReplay(t *testing.T) {
 		"cut at its end":  {write("cut.pcap", text[:len(text)-7]), nil, 0, "ends within a packet"},
 		"broken":          {write("broken.pcap", broken), nil, 2, "broken at byte"},
 		"holes":           {write("holed.pcap", holed), nil, 1, "requests lost"},
-		"holes":           {write("holed.pcap", holed), nil, 1, "requests lost"},
 		"no recording":    {write("text.pcap", []byte("GET / HTTP/1.1\r\n\r\n")), nil, 2, "is no recording"},
 		"nothing matches": {file, []string{"-F", "tcp port 81"}, 2, "no packet belongs to"},
 		"target is this":  {file, []string{"-x", "80-" + lab.AssistantAddr4(0)}, 1, "is this host"},
