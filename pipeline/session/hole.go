@@ -102,7 +102,10 @@ func (c *Core) passHole(s *Session, now Time) {
 func (c *Core) passHoles(s *Session, now Time) {
 	for s.ahead != 0 && c.skipHole(s, now) {
 	}
-	c.dropAhead(s, CaptureHole)
+	if s.ahead != 0 {
+		c.Stats.TurnsLost++ // the one that the last hole cuts
+		c.dropAhead(s, CaptureHole)
+	}
 }
 
 // skipHole reports whether there is a turn to go on with.

@@ -244,3 +244,20 @@ func TestARecordedConnectionMayComeTwice(t *testing.T) {
 		t.Error("the connection is not begun once more behind its end")
 	}
 }
+
+func TestARequestThatAHoleCostsIsLostWhateverFollows(t *testing.T) {
+	for name, follow := range map[string]func(b *bed){
+		"FIN":            func(b *bed) { b.client(fin, 201, 0, 401) },
+		"data and a RST": func(b *bed) { b.data(201, 100, 401); b.client(reset, 301, 0, 401) },
+		"data":           func(b *bed) { b.data(201, 100, 401) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := replayedBed(t)
+			b.open()
+			b.turn(1, 1, 1)
+			follow(b) // 101 to 200 was not recorded
+			b.finish()
+			b.turns(1, 0, 1)
+		})
+	}
+}
