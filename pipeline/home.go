@@ -219,31 +219,30 @@ func (h *home) capture(ctx context.Context, c *reply.Capture, r *ring.Ring) {
 // watch tells of replies that do not come, and of those that would go on to
 // real clients.
 func (h *home) watch(ctx context.Context) {
-	sweep, leaks, silence := time.NewTicker(sweepEvery), time.NewTicker(leaksEvery), time.NewTicker(homeless)
+	sweep, leaks := time.NewTicker(sweepEvery), time.NewTicker(leaksEvery)
 	defer sweep.Stop()
 	defer leaks.Stop()
-	defer silence.Stop()
-	var told time.Time
-	var opened uint64 // SYNs at the last look
+	var asked, told time.Time // the first SYN was sent; that was told
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-sweep.C:
-			h.router.Sweep(now)
 		case <-leaks.C:
 			if err := h.leaks(); err != nil {
 				h.p.log.Error("REPLIES LEAK TO REAL CLIENTS", "err", err)
 			}
-		case <-silence.C:
+		case now := <-sweep.C:
+			h.router.Sweep(now)
 			c := h.p.Totals()
-			s := &c.Session
-			if opened > 0 && s.Established+s.Refused == 0 && time.Since(told) > homelessAgain {
-				told = time.Now()
+			switch s := &c.Session; {
+			case s.Opened == 0 || s.Established+s.Refused > 0:
+			case asked.IsZero():
+				asked = now
+			case now.Sub(asked) >= homeless && now.Sub(told) >= homelessAgain:
+				told = now
 				h.p.log.Warn("no answer to any SYN: the route back to this host is missing, or the target does not listen, or something between drops the packets",
-					"syns", opened, "expected", h.way())
+					"syns", s.Opened, "expected", h.way())
 			}
-			opened = s.Opened
 		}
 	}
 }

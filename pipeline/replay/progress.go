@@ -58,8 +58,11 @@ func (p *Progress) Attrs() []any {
 
 // Line is a line for a terminal of width columns.
 func (p *Progress) Line(width int) string {
-	text := fmt.Sprintf(" %v recorded  %d sessions  %.0f requests/s  %.2f %% copied",
-		p.Recorded.Round(100*time.Millisecond), p.Sessions, p.rate(), 100*p.Reproduced)
+	text := fmt.Sprintf(" %v recorded  %d sessions  %.0f requests/s",
+		p.Recorded.Round(100*time.Millisecond), p.Sessions, p.rate())
+	if p.Turns > 0 || p.Reproduced < 1 { // else none has ended
+		text += fmt.Sprintf("  %.2f %% copied", 100*p.Reproduced)
+	}
 	if p.Runs != 1 {
 		text = fmt.Sprintf(" run %d ", p.Run+1) + text
 	}

@@ -128,6 +128,9 @@ func expect(t *testing.T, paths []string, from, n int, unit time.Duration) {
 			if !bytes.Equal(f.Data, want) || f.Wire != len(want) {
 				t.Errorf("packet %d is %x, %d bytes, want %x", i, f.Data, f.Wire, want)
 			}
+			if read, size := s.Position(); i == from && len(paths) == 1 && n > 10 && n < 1000 && read > size/2 {
+				t.Errorf("at the first packet %d of %d bytes are read", read, size)
+			}
 			if when := at(i).Truncate(unit).UnixNano(); f.Time != when {
 				t.Errorf("packet %d was recorded at %d, want %d", i, f.Time, when)
 			}

@@ -51,6 +51,8 @@ type Reader struct {
 	file   *os.File
 	raw    counter // what was read of the file
 	plain  counter // what was unpacked
+	packed bool
+	used   atomic.Int64 // of plain, by Next
 	buffer *bufio.Reader
 	unpack func() // frees the decompressor
 
@@ -138,6 +140,7 @@ func notARecording(err error) error {
 // end and an *Error where the recording is broken; it is final.
 func (r *Reader) Next(f *ring.Frame) error {
 	at := r.offset()
+	r.used.Store(at)
 	data, ci, err := r.packets()
 	if err != nil {
 		// Of a pcap file it may also come behind a record's header.
@@ -187,8 +190,14 @@ func (r *Reader) Tag() (tci uint16, ok bool) { return r.tag, r.tagged }
 // offset is how many bytes of the unpacked recording were used.
 func (r *Reader) offset() int64 { return r.plain.n.Load() - int64(r.buffer.Buffered()) }
 
-// Read is how many bytes of the file were read. Any goroutine may call it.
-func (r *Reader) Read() int64 { return r.raw.n.Load() }
+// Read is how many bytes of the file were used; of a packed one, how many were
+// read. Any goroutine may call it.
+func (r *Reader) Read() int64 {
+	if r.packed {
+		return r.raw.n.Load()
+	}
+	return r.used.Load()
+}
 
 // Close closes the file, but not standard input.
 func (r *Reader) Close() {

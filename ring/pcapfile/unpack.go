@@ -37,6 +37,7 @@ func (r *Reader) unpacked(in *bufio.Reader) (err error) {
 	magic, _ := in.Peek(4) // a file that is shorter is refused later
 	for _, p := range packings {
 		if bytes.HasPrefix(magic, []byte(p.magic)) {
+			r.packed = true
 			r.plain.r, err = p.open(r, in)
 		}
 	}
