@@ -26,7 +26,7 @@ demo: build
 test: lint unit race packaged e2e
 
 unit:
-	.ci/install tcpdump ethtool nft
+	.ci/install tcpdump ethtool nft nginx haproxy
 	CGO_ENABLED=0 go test $$(go list ./... | grep -v -e /tcpcopy-lab/e2e -e /packaging)
 
 # The packages where goroutines meet.
