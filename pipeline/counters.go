@@ -3,6 +3,7 @@ package pipeline
 import (
 	"sync"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/histogram"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
@@ -42,21 +43,21 @@ func (d PacketDrop) String() string { return packetDropNames[d] }
 //
 //	Captured + TakenOver = Accepted + HandedOver + the sum of Dropped
 type Counters struct {
-	Captured      uint64
-	CapturedBytes uint64
-	TakenOver     uint64
-	HandedOver    uint64
-	Accepted      uint64 // given to a session
-	Clients       uint64 // online connections that were taken up
-	Matched       [maxTransfers]uint64
-	MatchedBytes  [maxTransfers]uint64 // payload
-	Dropped       [numPacketDrops]uint64
-	DroppedBytes  [numPacketDrops]uint64 // payload, of packets that could be decoded
+	Captured     uint64
+	TakenOver    uint64
+	HandedOver   uint64
+	Accepted     uint64 // given to a session
+	Clients      uint64 // online connections that were taken up
+	Matched      [maxTransfers]uint64
+	MatchedBytes [maxTransfers]uint64 // payload
+	Dropped      [numPacketDrops]uint64
+	DroppedBytes [numPacketDrops]uint64 // payload, of packets that could be decoded
 
 	Replies          uint64
 	RepliesNoSession uint64
 
-	Late lateness // of packets of a recording
+	Late histogram.Histogram // packets of a recording, behind their plan
+	Lag  histogram.Histogram // from the capture to the kernel's taking of the copy
 
 	Sessions [session.NumStates]uint64
 	Held     uint64
@@ -72,7 +73,6 @@ func (c *Counters) drop(d PacketDrop, g *packet.Segment) {
 // add sums c and o, for totals over workers.
 func (c *Counters) add(o *Counters) {
 	c.Captured += o.Captured
-	c.CapturedBytes += o.CapturedBytes
 	c.TakenOver += o.TakenOver
 	c.HandedOver += o.HandedOver
 	c.Accepted += o.Accepted
@@ -83,7 +83,8 @@ func (c *Counters) add(o *Counters) {
 	addAll(c.DroppedBytes[:], o.DroppedBytes[:])
 	c.Replies += o.Replies
 	c.RepliesNoSession += o.RepliesNoSession
-	c.Late.add(&o.Late)
+	c.Late.Add(&o.Late)
+	c.Lag.Add(&o.Lag)
 	addAll(c.Sessions[:], o.Sessions[:])
 	c.Held += o.Held
 	s, t := &c.Session, &o.Session
@@ -105,6 +106,8 @@ func (c *Counters) add(o *Counters) {
 	s.TurnsCopied += t.TurnsCopied
 	s.TurnsUnanswered += t.TurnsUnanswered
 	s.TurnsLost += t.TurnsLost
+	s.Connect.Add(&t.Connect)
+	s.FirstByte.Add(&t.FirstByte)
 }
 
 // achieved is how many sessions each client got on average; connections that
@@ -138,8 +141,9 @@ func (p *published) put(c *Counters) {
 
 func (p *published) addTo(sum *Counters) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	sum.add(&p.c)
+	c := p.c // a worker may want the lock
+	p.mu.Unlock()
+	sum.add(&c)
 }
 
 // dropFor is the drop of a packet that Decode refused.

@@ -91,7 +91,7 @@ func (w *worker) takeFeed() (n int) {
 			w.finish()
 		} else {
 			if p.due > 0 {
-				w.counter.Late.observe(w.now - p.due)
+				w.counter.Late.Observe(int64(w.now - p.due))
 			}
 			w.counter.TakenOver++
 			f.bytes += int64(len(p.segment.Payload))

@@ -9,10 +9,15 @@ import (
 // takeFrames reads the rings: a round at most of each.
 func (w *worker) takeFrames() (n int) {
 	var f ring.Frame
-	for _, r := range w.rings {
+	for i, r := range w.rings {
+		bytes := 0
 		for k := 0; k < round && r.Next(&f); k++ {
+			bytes += f.Wire
 			w.frame(&f)
 			n++
+		}
+		if bytes > 0 {
+			w.ringBytes[i].Add(uint64(bytes))
 		}
 	}
 	return n
@@ -23,7 +28,6 @@ func (w *worker) takeFrames() (n int) {
 func (w *worker) frame(f *ring.Frame) {
 	c := &w.counter
 	c.Captured++
-	c.CapturedBytes += uint64(f.Wire)
 	var g packet.Segment
 	t, d, ok := w.set.take(f, &g)
 	if !ok {
@@ -34,7 +38,9 @@ func (w *worker) frame(f *ring.Frame) {
 		w.hand(i, t, &g)
 		return
 	}
-	w.segment(t, &g)
+	if i := w.segment(t, &g); i != 0 {
+		w.lag.follow(w.slab.At(i), &g, f.Time)
+	}
 }
 
 // hand passes a segment to the worker that owns it. That is the exception:
@@ -87,8 +93,8 @@ func (w *worker) takeParcels() (n int) {
 }
 
 // segment gives a client's segment to its session, which may be a new one, and
-// to the further copies of it.
-func (w *worker) segment(t int, g *packet.Segment) {
+// to the further copies of it. It returns the session's index, or 0.
+func (w *worker) segment(t int, g *packet.Segment) uint32 {
 	w.counter.Matched[t]++
 	w.counter.MatchedBytes[t] += uint64(g.Len)
 	i := w.clientSession(g)
@@ -100,7 +106,7 @@ func (w *worker) segment(t int, g *packet.Segment) {
 		d, ok := w.admit(g)
 		if !ok {
 			w.counter.drop(d, g)
-			return
+			return 0
 		}
 		i = w.begin(t, g)
 	}
@@ -109,13 +115,14 @@ func (w *worker) segment(t int, g *packet.Segment) {
 	w.core.Client(s, g, w.now)
 	w.touch(i, s)
 	copies := 1
-	for i = w.extra[i].next; i != 0; i = w.extra[i].next {
-		s := w.slab.At(i)
+	for k := w.extra[i].next; k != 0; k = w.extra[k].next {
+		s := w.slab.At(k)
 		w.core.Copy(s, g, w.now)
-		w.touch(i, s)
+		w.touch(k, s)
 		copies++
 	}
 	w.admission.bytes.take(float64(g.Len * copies))
+	return i
 }
 
 // takeReplies reads what the links brought.

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/histogram"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
@@ -24,7 +26,7 @@ var (
 	descCaptureDrops   = desc("capture_kernel_drops_total", "Packets that the kernel dropped because a ring was full.", "interface", "ring")
 	descCaptureFreezes = desc("capture_ring_freezes_total", "Times that a ring became full.", "interface", "ring")
 	descCaptured       = desc("captured_packets_total", "Packets that workers took from the rings.")
-	descCapturedBytes  = desc("captured_bytes_total", "Bytes of the packets that workers took from the rings, from the network header.")
+	descCaptureBytes   = desc("capture_bytes_total", "Bytes of the packets that a worker took from a ring, from the network header.", "interface", "ring")
 	descAccepted       = desc("accepted_packets_total", "Packets given to a session.")
 	descHanded         = desc("handed_over_packets_total", "Packets that came in the ring of another worker than their session's.")
 	descMatched        = desc("matched_packets_total", "Packets that belong to a transfer.", "transfer")
@@ -46,6 +48,11 @@ var (
 	descMidstream  = desc("sessions_midstream_total", "Sessions whose connection began before the capture.")
 	descReopened   = desc("sessions_reopened_total", "Connections opened again after the target ended one early.")
 	descTurns      = desc("turns_total", "Turns: what a client sends between two responses.", "result")
+	descNoEndpoint = desc("endpoint_allocation_failures_total", "Sessions that found no free address and port.")
+
+	descConnect   = desc("target_connect_seconds", "Time from the first SYN to the SYN-ACK of a target.")
+	descFirstByte = desc("target_first_byte_seconds", "Time from the end of a turn to the first byte of its response.")
+	descLag       = desc("copy_lag_seconds", "Time from the capture of a packet to the sending of its copy, of those that need not wait for the target.")
 
 	descSent       = desc("sent_packets_total", "Packets sent to targets, before segmentation.", "kind")
 	descSentBytes  = desc("sent_payload_bytes_total", "Payload sent to targets, with retransmissions.")
@@ -57,6 +64,7 @@ var (
 	descResponseBytes = desc("response_bytes_total", "Payload of targets' packets.")
 	descNoSession     = desc("replies_no_session_total", "Packets of targets that belong to no session.")
 	descRepliesLost   = desc("replies_lost_total", "Packets of targets lost in the queue to a worker.")
+	descRepliesQueued = desc("replies_queued", "Packets of targets in the queues to a worker.", "worker")
 
 	descLinkUp         = desc("link_up", "Connections to an intercept that are open.", "intercept")
 	descLinkRTT        = desc("link_rtt_seconds", "Round trip of the last heartbeat.", "intercept")
@@ -109,12 +117,37 @@ func (m metrics) gauge(d *prometheus.Desc, v float64, labels ...string) {
 	m <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
 
+func (m metrics) histogram(d *prometheus.Desc, h *histogram.Histogram) {
+	buckets, zeros := h.Native()
+	m <- bothHistograms{
+		prometheus.MustNewConstNativeHistogram(d, h.Count(), h.Sum().Seconds(), buckets, nil, zeros, histogram.Schema, histogram.ZeroThreshold, time.Time{}),
+		prometheus.MustNewConstHistogram(d, h.Count(), h.Sum().Seconds(), h.Classic()),
+	}
+}
+
+// bothHistograms is a native histogram with classic buckets beside, as those
+// that the library counts itself have them: each scraper takes what it knows.
+type bothHistograms struct {
+	prometheus.Metric // native
+	classic           prometheus.Metric
+}
+
+func (b bothHistograms) Write(out *dto.Metric) error {
+	if err := b.classic.Write(out); err != nil {
+		return err
+	}
+	buckets := out.Histogram.Bucket
+	err := b.Metric.Write(out)
+	out.Histogram.Bucket, out.Histogram.CreatedTimestamp = buckets, nil // as the counters beside it
+	return err
+}
+
 func (m metrics) seconds(d *prometheus.Desc, ns int64) {
 	m <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, time.Duration(ns).Seconds())
 }
 
 func (p *Pipeline) collectCapture(m metrics) {
-	for _, x := range p.captures {
+	for k, x := range p.captures {
 		name := x.name
 		if name == "" {
 			name = "any"
@@ -122,6 +155,7 @@ func (p *Pipeline) collectCapture(m metrics) {
 		for i, r := range x.rings {
 			s, _ := r.Stats()
 			m.count(descCapturePackets, s.Packets, name, strconv.Itoa(i))
+			m.count(descCaptureBytes, p.workers[i].ringBytes[k].Load(), name, strconv.Itoa(i))
 			m.count(descCaptureDrops, s.Drops, name, strconv.Itoa(i))
 			m.count(descCaptureFreezes, s.Freezes, name, strconv.Itoa(i))
 		}
@@ -130,7 +164,6 @@ func (p *Pipeline) collectCapture(m metrics) {
 
 func (p *Pipeline) collectIntake(m metrics, c *Counters) {
 	m.count(descCaptured, c.Captured)
-	m.count(descCapturedBytes, c.CapturedBytes)
 	m.count(descAccepted, c.Accepted)
 	m.count(descHanded, c.HandedOver)
 	for i := range p.set.matcher.transfers {
@@ -176,6 +209,7 @@ func collectSessions(m metrics, c *Counters) {
 	for r, n := range s.Closed {
 		m.count(descClosed, n, session.Reason(r).String())
 	}
+	m.count(descNoEndpoint, s.Closed[session.NoEndpoint])
 	m.count(descClients, c.Clients)
 	m.gauge(descAchieved, c.achieved())
 	m.gauge(descRatio, s.Reproduced())
@@ -184,6 +218,9 @@ func collectSessions(m metrics, c *Counters) {
 	m.count(descTurns, s.TurnsCopied, "copied")
 	m.count(descTurns, s.TurnsUnanswered, "unanswered")
 	m.count(descTurns, s.TurnsLost, "lost")
+	m.histogram(descConnect, &s.Connect)
+	m.histogram(descFirstByte, &s.FirstByte)
+	m.histogram(descLag, &c.Lag)
 }
 
 func (p *Pipeline) collectSending(m metrics, s *session.Stats) {
@@ -222,6 +259,13 @@ func (p *Pipeline) collectReplies(m metrics, c *Counters) {
 	m.count(descResponseBytes, c.Session.ResponseBytes)
 	m.count(descNoSession, c.RepliesNoSession)
 	m.count(descRepliesLost, p.repliesLost.Load())
+	for i, w := range p.workers {
+		n := 0
+		for _, q := range w.replies {
+			n += q.Len()
+		}
+		m.gauge(descRepliesQueued, float64(n), strconv.Itoa(i))
+	}
 	for i, l := range p.links {
 		s, name := l.Stats(), p.cfg.Intercepts[i].String()
 		m.gauge(descLinkUp, float64(s.Up), name)
@@ -250,7 +294,7 @@ func (h *home) collect(m metrics) {
 	m.count(descHomeReplies, all.Captured-all.Routed-all.NoSession-all.Held, "malformed")
 }
 
-func (r *replayer) collect(m metrics, late *lateness) {
+func (r *replayer) collect(m metrics, late *histogram.Histogram) {
 	read, size := r.files.Position()
 	m.gauge(descReplayRead, float64(read))
 	m.gauge(descReplaySize, float64(size))
@@ -258,12 +302,5 @@ func (r *replayer) collect(m metrics, late *lateness) {
 	m.seconds(descReplayStalled, r.stalled.Load())
 	m.count(descReplayRuns, uint64(r.runs.Load()))
 	m.count(descReplayBroken, uint64(r.broken.Load()))
-	buckets := map[float64]uint64{}
-	var n uint64
-	for i, k := range late.counts {
-		if n += k; i < lateBuckets-1 {
-			buckets[upTo(i).Seconds()] = n
-		}
-	}
-	m <- prometheus.MustNewConstHistogram(descReplayLate, n, (time.Duration(late.sum) * time.Microsecond).Seconds(), buckets)
+	m.histogram(descReplayLate, late)
 }

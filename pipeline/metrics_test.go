@@ -34,7 +34,7 @@ var sources = map[string]string{
 // collectors are the functions that are given a description, and the type of
 // metric that they make of it.
 var collectors = map[string]string{
-	"count": "counter", "counter": "counter", "seconds": "counter", "gauge": "gauge", "MustNewConstHistogram": "histogram",
+	"count": "counter", "counter": "counter", "seconds": "counter", "gauge": "gauge", "histogram": "histogram", "MustNewConstHistogram": "histogram",
 }
 
 // inSource reads the metrics that the programs make.

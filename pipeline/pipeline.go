@@ -232,6 +232,7 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 	for _, c := range p.captures {
 		w.rings = append(w.rings, c.rings[i])
 	}
+	w.ringBytes = make([]atomic.Uint64, len(w.rings))
 	if p.replayer != nil {
 		w.feed = newFeed()
 	}

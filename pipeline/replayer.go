@@ -148,7 +148,6 @@ func (r *replayer) note(err error) {
 func (r *replayer) packet(f *ring.Frame, stop <-chan struct{}) bool {
 	c := &r.counter
 	c.Captured++
-	c.CapturedBytes += uint64(f.Wire)
 	var g packet.Segment
 	t, d, ok := r.set.take(f, &g)
 	if ok && !r.files.passes(f) {

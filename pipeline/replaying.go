@@ -214,7 +214,7 @@ func (p *Pipeline) report() replay.Report {
 	report.Payload.Dropped = byReason(&s.Dropped)
 	if !math.IsInf(p.cfg.Replay.Speed, 1) {
 		report.Lateness = &replay.Lateness{
-			P50: c.Late.quantile(0.5).Seconds(), P99: c.Late.quantile(0.99).Seconds(), Max: c.Late.quantile(1).Seconds(),
+			P50: c.Late.Quantile(0.5).Seconds(), P99: c.Late.Quantile(0.99).Seconds(), Max: c.Late.Quantile(1).Seconds(),
 		}
 	}
 	return report

@@ -51,7 +51,7 @@ func (p *Pipeline) logSummary(msg string) {
 		attrs = append(attrs, "links_up", p.linksUp())
 	}
 	if r := p.replayer; r != nil {
-		attrs = append(attrs, "late_p99", c.Late.quantile(0.99), "late_max", c.Late.quantile(1),
+		attrs = append(attrs, "late_p99", c.Late.Quantile(0.99), "late_max", c.Late.Quantile(1),
 			"stalled", time.Duration(r.stalled.Load()).Round(time.Millisecond))
 	}
 	var drops []any

@@ -31,9 +31,11 @@ type worker struct {
 	published
 	publishedAt session.Time
 
-	rings  []*ring.Ring
-	poller *ring.Poller
-	tx     *ring.Tx
+	rings     []*ring.Ring
+	ringBytes []atomic.Uint64 // taken from each of them
+	poller    *ring.Poller
+	tx        *ring.Tx
+	lag       lag
 
 	core     *session.Core
 	slab     flow.Slab[session.Session]
@@ -162,6 +164,7 @@ func (w *worker) pass() int {
 	w.settle()
 	w.claimFlows()
 	w.tx.Flush()
+	w.lag.measure(&w.counter.Lag)
 	w.core.Reap()
 	w.wakePeers()
 	if w.feed != nil {
@@ -256,6 +259,7 @@ func (w *worker) publish() {
 // Send implements session.Sink: it writes the headers of a segment and adds it
 // to the batch.
 func (w *worker) Send(s *session.Session, o *session.Out) {
+	w.lag.note(s, o)
 	head := w.tx.Begin()
 	n := 0
 	for _, b := range o.Payload {

@@ -93,6 +93,7 @@ func (c *Core) replySynSent(s *Session, r *packet.Reply, now Time) {
 	s.state = Established
 	s.refused = false
 	c.Stats.Established++
+	c.Stats.Connect.Observe(int64(now - s.progressAt))
 	s.una = r.Ack
 	s.rcvNxt = r.Seq + 1
 	s.peerBase, s.turnHave = s.rcvNxt, 0
@@ -147,6 +148,9 @@ func (c *Core) receive(s *Session, r *packet.Reply, now Time) {
 	if !before(s.rcvNxt, end) {
 		s.ackNow = true // it repeats what it sent: an acknowledgment was lost
 		return
+	}
+	if r.Len > 0 && s.turnOpen && s.have() == s.turnHave {
+		c.Stats.FirstByte.Observe(int64(now - s.askedAt))
 	}
 	s.unacked += end - s.rcvNxt
 	s.rcvNxt = end

@@ -85,6 +85,7 @@ type Session struct {
 	turnAt     Time   // when the waiting turn came to wait
 	patience   Time
 	turnOpen   bool // a released turn has not been answered
+	askedAt    Time // the last piece of the running turn was released
 	peerPushed bool
 	peerAt     Time // last segment from the target
 

@@ -1,5 +1,7 @@
 package session
 
+import "github.com/tcpcopy-go/tcpcopy/pipeline/histogram"
+
 // Reason says why a session, or payload of it, ended without being delivered.
 type Reason uint8
 
@@ -78,6 +80,9 @@ type Stats struct {
 	TurnsCopied     uint64 // answered, or the last before a proper end
 	TurnsUnanswered uint64 // acknowledged; given up waiting for a response
 	TurnsLost       uint64 // dropped before the target acknowledged them
+
+	Connect   histogram.Histogram // from the first SYN to the SYN-ACK
+	FirstByte histogram.Histogram // from the release of a turn's last piece to the first byte of the response
 }
 
 // Reproduced is the event reproduction ratio: the share of the turns that ended

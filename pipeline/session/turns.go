@@ -45,6 +45,7 @@ func (c *Core) release(s *Session, now Time) {
 		}
 		s.released = p.end()
 		s.nextPiece = p.next
+		s.askedAt = now
 	}
 	if s.nextPiece == 0 && s.turnOpen && s.una == s.nxt && s.peerPushed &&
 		before(s.base+s.turnHave, s.ackSeen) && !before(s.have(), s.ackSeen-s.base) {
