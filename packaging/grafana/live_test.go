@@ -52,7 +52,8 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 	must(err)
 	defer s.Close()
 	must(s.StartCopy(t.Context()))
-	api := prometheus(t, map[string]*lab.Host{"tcpcopy": s.Copiers[0].Host, "intercept": s.Intercepts[0].Host})
+	hosts := map[string]*lab.Host{"tcpcopy": s.Copiers[0].Host, "intercept": s.Intercepts[0].Host}
+	api, native := prometheus(t, hosts), prometheus(t, hosts, "--enable-feature=native-histograms")
 	l, err := s.Load(load.Config{Conns: 20, Rate: 500, Duration: 8 * time.Second, Close: "server"}, nil)
 	must(err)
 	_, err = l.Wait(t.Context())
@@ -64,12 +65,29 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 	for _, r := range Rows {
 		for _, p := range r.Panels {
 			for _, q := range p.Queries {
-				n, err := api.query(vars.Replace(q.Expression()))
-				if err != nil || n == 0 {
-					t.Errorf("%s: %s: %d series, %v: %s", r.Title, p.Title, n, err, q.Expr)
+				for _, api := range []server{api, native} {
+					n, err := api.query(vars.Replace(q.Expression()))
+					if err != nil || n == 0 {
+						t.Errorf("%s: %s: %d series, %v: %s", r.Title, p.Title, n, err, q.Expr)
+					}
 				}
 			}
 		}
+	}
+	// A Prometheus has one of the two kinds of histogram.
+	for _, name := range []string{"tcpcopy_target_connect_seconds", "tcpcopy_target_first_byte_seconds", "tcpcopy_copy_lag_seconds"} {
+		for _, got := range []struct {
+			api     server
+			expr    string
+			present bool
+		}{{api, name + "_bucket", true}, {api, "histogram_count(" + name + ")", false}, {native, name + "_bucket", false}, {native, "histogram_count(" + name + ") > 0", true}} {
+			if n, err := got.api.query(got.expr); err != nil || n > 0 != got.present {
+				t.Errorf("%s: %d series, %v", got.expr, n, err)
+			}
+		}
+	}
+	for _, h := range hosts {
+		lint(t, h)
 	}
 	if n, err := api.query(Builds); err != nil || n != 2 {
 		t.Errorf("the variables find %d processes, %v", n, err)
@@ -84,11 +102,26 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 	}
 }
 
+// lint has promtool look at what the tool on h exposes.
+func lint(t *testing.T, h *lab.Host) {
+	t.Helper()
+	resp, err := http.Get("http://" + entrance(t, h) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	check := exec.Command("promtool", "check", "metrics")
+	check.Stdin = resp.Body
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
 // server is a Prometheus.
 type server string
 
 // prometheus runs one that scrapes the tools on hosts, by job.
-func prometheus(t *testing.T, hosts map[string]*lab.Host) server {
+func prometheus(t *testing.T, hosts map[string]*lab.Host, flags ...string) server {
 	t.Helper()
 	dir := t.TempDir()
 	absolute, err := filepath.Abs(rules)
@@ -112,6 +145,7 @@ func prometheus(t *testing.T, hosts map[string]*lab.Host) server {
 	addr := free.Addr().String()
 	free.Close()
 	p := exec.Command("prometheus", "--config.file", file, "--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", addr)
+	p.Args = append(p.Args, flags...)
 	var log strings.Builder
 	p.Stdout, p.Stderr = &log, &log
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -50,14 +50,26 @@ var Rows = []Row{
 	}},
 	{"Handshakes and sessions", []Panel{
 		{Title: "Handshake funnel", Kind: "timeseries", Unit: "cps", Width: 8,
-			About:   "sent and established should be one line. timeout: nothing answers; docs/troubleshooting.md finds the hop.",
-			Queries: []Query{{`sum by (result) (rate(tcpcopy_handshakes_total{$sel}[$__rate_interval]))`, "{{result}}"}}},
+			About: "sent and established should be one line. timeout: nothing answers; docs/troubleshooting.md finds the hop.",
+			Queries: []Query{
+				{`sum by (result) (rate(tcpcopy_handshakes_total{$sel}[$__rate_interval]))`, "{{result}}"},
+				{`sum(rate(tcpcopy_endpoint_allocation_failures_total{$sel}[$__rate_interval]))`, "no free address"},
+			}},
 		{Title: "Sessions by state", Kind: "timeseries", Unit: "short", Width: 8,
 			Queries: []Query{{`sum by (state) (tcpcopy_sessions{$sel})`, "{{state}}"}}},
 		{Title: "Sessions ended, by reason", Kind: "timeseries", Unit: "cps", Width: 8,
 			Queries: []Query{{`sum by (reason) (rate(tcpcopy_sessions_closed_total{$sel}[$__rate_interval])) > 0 or sum(rate(tcpcopy_sessions_closed_total{$sel}[$__rate_interval]))`, "{{reason}}"}}},
 	}},
 	{"Target", []Panel{
+		{Title: "Time to connect", Kind: "timeseries", Unit: "s", Width: 8,
+			About:   "From the first SYN to the target's SYN-ACK.",
+			Queries: quantiles("tcpcopy_target_connect_seconds")},
+		{Title: "Time to first byte", Kind: "timeseries", Unit: "s", Width: 8,
+			About:   "From the end of a request to the first byte of the target's response.",
+			Queries: quantiles("tcpcopy_target_first_byte_seconds")},
+		{Title: "Copy lag", Kind: "timeseries", Unit: "s", Width: 8,
+			About:   "From the capture of a packet to the sending of its copy, where that need not wait for the target: what tcpcopy adds.",
+			Queries: quantiles("tcpcopy_copy_lag_seconds")},
 		{Title: "Answers", Kind: "timeseries", Unit: "pps", Width: 8,
 			Queries: []Query{{`sum by (kind) (rate(tcpcopy_responses_total{$sel}[$__rate_interval]))`, "{{kind}}"}}},
 		{Title: "Early ends and resets", Kind: "timeseries", Unit: "cps", Width: 8, Queries: []Query{
@@ -89,7 +101,7 @@ var Rows = []Row{
 			{`sum by (instance) (rate(tcpcopy_capture_ring_freezes_total{$sel}[$__rate_interval]))`, "{{instance}} times full"},
 		}},
 		{Title: "Captured bytes", Kind: "timeseries", Unit: "Bps", Width: 8,
-			Queries: []Query{{`sum by (instance) (rate(tcpcopy_captured_bytes_total{$sel}[$__rate_interval]))`, "{{instance}}"}}},
+			Queries: []Query{{`sum by (instance) (rate(tcpcopy_capture_bytes_total{$sel}[$__rate_interval]))`, "{{instance}}"}}},
 		{Title: "CPU", Kind: "timeseries", Unit: "short", Width: 8,
 			About:   "CPUs in use.",
 			Queries: []Query{{`sum by (job, instance) (rate(process_cpu_seconds_total{$sel}[$__rate_interval]))`, "{{job}} {{instance}}"}}},
@@ -103,13 +115,16 @@ var Rows = []Row{
 			Queries: []Query{{`sum by (job, instance) (process_resident_memory_bytes{$sel})`, "{{job}} {{instance}}"}}},
 	}},
 	{"Links", []Panel{
-		{Title: "Links up", Kind: "timeseries", Unit: "short", Width: 6,
+		{Title: "Links up", Kind: "timeseries", Unit: "short", Width: 8,
 			Queries: []Query{{`tcpcopy_link_up{$sel}`, "{{instance}} to {{intercept}}"}}},
-		{Title: "Round trip", Kind: "timeseries", Unit: "s", Width: 6,
+		{Title: "Round trip", Kind: "timeseries", Unit: "s", Width: 8,
 			Queries: []Query{{`tcpcopy_link_rtt_seconds{$sel}`, "{{instance}} to {{intercept}}"}}},
-		{Title: "Reply records", Kind: "timeseries", Unit: "pps", Width: 6,
+		{Title: "Reply records", Kind: "timeseries", Unit: "pps", Width: 8,
 			Queries: []Query{{`sum by (instance, intercept) (rate(tcpcopy_link_records_total{$sel}[$__rate_interval]))`, "{{instance}} from {{intercept}}"}}},
-		{Title: "Reply records lost", Kind: "timeseries", Unit: "pps", Width: 6, Queries: []Query{
+		{Title: "Reply records that wait", Kind: "timeseries", Unit: "short", Width: 12,
+			About:   "For a worker, in its queues.",
+			Queries: []Query{{`sum by (instance) (tcpcopy_replies_queued{$sel})`, "{{instance}}"}}},
+		{Title: "Reply records lost", Kind: "timeseries", Unit: "pps", Width: 12, Queries: []Query{
 			{`sum by (instance, intercept) (rate(tcpcopy_link_dropped_records_total{$sel}[$__rate_interval]))`, "{{instance}} from {{intercept}}"},
 			{`sum by (instance) (rate(tcpcopy_replies_lost_total{$sel}[$__rate_interval]))`, "{{instance}} queue to a worker"},
 			{`sum by (instance) (rate(tcpcopy_replies_no_session_total{$sel}[$__rate_interval]))`, "{{instance}} of no session"},
@@ -142,6 +157,17 @@ var Rows = []Row{
 			{`histogram_quantile(0.99, sum by (le) (rate(intercept_records_per_batch_bucket{$sel}[$__rate_interval])))`, "99 %"},
 		}},
 	}},
+}
+
+// quantiles are those of a histogram over all instances: of the native one, or
+// where Prometheus does not take these, of the classic one.
+func quantiles(name string) (qs []Query) {
+	for _, q := range []struct{ share, legend string }{{"0.5", "median"}, {"0.9", "90 %"}, {"0.99", "99 %"}} {
+		native := "histogram_quantile(" + q.share + ", sum(rate(" + name + "{$sel}[$__rate_interval])))"
+		classic := "histogram_quantile(" + q.share + ", sum by (le) (rate(" + name + "_bucket{$sel}[$__rate_interval])))"
+		qs = append(qs, Query{native + " or " + classic, q.legend})
+	}
+	return qs
 }
 
 // Colours of stats.
