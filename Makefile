@@ -34,10 +34,11 @@ race:
 	.ci/install gcc
 	CGO_ENABLED=1 go test -race -short ./pipeline ./pipeline/link ./pipeline/queue ./pipeline/reply ./ring ./cmd/internal/...
 
-PROGRAMS := nginx haproxy ethtool nft tcpdump redis-server redis-benchmark postgres pgbench h2load
+PROGRAMS := nginx haproxy ethtool nft tcpdump redis-server redis-benchmark postgres pgbench h2load chromium node npm
 
 e2e: build
 	.ci/install $(PROGRAMS)
+	.ci/modules $(E2E)/testdata/browser
 	CGO_ENABLED=0 go test -count=1 -timeout 20m -v $(E2E)
 
 # Loads of a minute each where e2e has seconds: bad networks, strange targets,
@@ -50,7 +51,8 @@ soak: build
 # Packages, manual, dashboard and rules, with the tools of Debian.
 packaged:
 	@command -v apt-get >/dev/null || { echo "packaged: the packages are tested on Debian only"; exit 0; }; \
-	  .ci/install nginx ethtool lintian rpm rpmlint mandoc col zsh fish promtool systemd-analyze && \
+	  .ci/install nginx ethtool lintian rpm rpmlint mandoc col zsh fish promtool systemd-analyze node npm && \
+	  .ci/modules packaging/grafana/testdata/schema && \
 	  CGO_ENABLED=0 go test -count=1 ./packaging/...
 
 # The services under real systemd, in two hosts of the lab: about two minutes.

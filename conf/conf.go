@@ -39,6 +39,7 @@ type Process struct {
 	Daemon    bool
 	WebListen string // host:port or :port of /metrics; "": none
 	WebConfig string // file of Prometheus's exporter-toolkit with TLS and passwords for WebListen; "": none
+	Pprof     bool   // also net/http/pprof on WebListen
 	Name      string // what the other side of the link calls this process; default the host's name
 	Secret    string // shared secret of the link, read from SecretFile; "": none
 

@@ -69,6 +69,7 @@ func processSettings(p *Process) []*setting {
 		{key: "link.secret_file", flag: "link.secret-file", usage: "`FILE` with the secret that both sides of the link share", value: text(&p.SecretFile)},
 		{key: "metrics.listen", flag: "web.listen-address", usage: "`[HOST]:PORT` for /metrics; without a host 127.0.0.1", value: webAddress(&p.WebListen)},
 		{key: "metrics.config_file", flag: "web.config.file", usage: "`FILE` with TLS and passwords for the metrics, as Prometheus's exporters take it", value: webConfig(&p.WebConfig)},
+		{key: "debug.pprof", flag: "debug.pprof", usage: "serve profiles of this process beside the metrics, below /debug/pprof/", value: boolean{&p.Pprof}},
 		{key: "log.file", flag: "log-file", short: "l", usage: "`FILE` to log to (default standard error)", value: text(&p.LogFile)},
 		{key: "log.level", flag: "log-level", usage: "least `LEVEL` that is logged: debug, info, warn or error", value: choice(&p.LogLevel, "debug", "info", "warn", "error")},
 		{key: "log.format", flag: "log-format", usage: "`FORMAT` of the log: text, logfmt or json", value: choice(&p.LogFormat, "text", "logfmt", "json")},
@@ -272,6 +273,9 @@ func (p *parser) finish() error {
 	}
 	if len(c.Name) > 64 {
 		return p.errorf("link.name", "%q is longer than 64 bytes; shorten it", c.Name)
+	}
+	if c.Pprof && c.WebListen == "" {
+		return p.errorf("debug.pprof", "profiles are served where the metrics are; say where with --web.listen-address")
 	}
 	if c.SecretFile == "" {
 		return nil

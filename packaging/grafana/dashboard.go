@@ -127,6 +127,7 @@ func (p Panel) object() object {
 		options = object{
 			"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 			"colorMode":     "value", "graphMode": "none", "textMode": "auto", "justifyMode": "auto", "orientation": "auto",
+			"percentChangeColorMode": "standard", "showPercentChange": false, "wideLayout": true,
 		}
 	default:
 		defaults["custom"] = object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": false}

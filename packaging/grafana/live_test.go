@@ -1,14 +1,12 @@
 package grafana
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -52,8 +50,8 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 	must(err)
 	defer s.Close()
 	must(s.StartCopy(t.Context()))
-	hosts := map[string]*lab.Host{"tcpcopy": s.Copiers[0].Host, "intercept": s.Intercepts[0].Host}
-	api, native := prometheus(t, hosts), prometheus(t, hosts, "--enable-feature=native-histograms")
+	tools := map[string]*stage.Tool{"tcpcopy": s.Copiers[0], "intercept": s.Intercepts[0]}
+	api, native := prometheus(t, tools), prometheus(t, tools, "--enable-feature=native-histograms")
 	l, err := s.Load(load.Config{Conns: 20, Rate: 500, Duration: 8 * time.Second, Close: "server"}, nil)
 	must(err)
 	_, err = l.Wait(t.Context())
@@ -86,8 +84,8 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 			}
 		}
 	}
-	for _, h := range hosts {
-		lint(t, h)
+	for _, tool := range tools {
+		lint(t, tool)
 	}
 	if n, err := api.query(Builds); err != nil || n != 2 {
 		t.Errorf("the variables find %d processes, %v", n, err)
@@ -102,10 +100,10 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 	}
 }
 
-// lint has promtool look at what the tool on h exposes.
-func lint(t *testing.T, h *lab.Host) {
+// lint has promtool look at what a tool exposes.
+func lint(t *testing.T, tool *stage.Tool) {
 	t.Helper()
-	resp, err := http.Get("http://" + entrance(t, h) + "/metrics")
+	resp, err := http.Get("http://" + entrance(t, tool) + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,8 +118,8 @@ func lint(t *testing.T, h *lab.Host) {
 // server is a Prometheus.
 type server string
 
-// prometheus runs one that scrapes the tools on hosts, by job.
-func prometheus(t *testing.T, hosts map[string]*lab.Host, flags ...string) server {
+// prometheus runs one that scrapes tools, by job.
+func prometheus(t *testing.T, tools map[string]*stage.Tool, flags ...string) server {
 	t.Helper()
 	dir := t.TempDir()
 	absolute, err := filepath.Abs(rules)
@@ -130,8 +128,8 @@ func prometheus(t *testing.T, hosts map[string]*lab.Host, flags ...string) serve
 	}
 	var c strings.Builder
 	fmt.Fprintf(&c, "global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%s]\nscrape_configs:\n", absolute)
-	for job, h := range hosts {
-		fmt.Fprintf(&c, "  - {job_name: %s, static_configs: [{targets: [%q]}]}\n", job, entrance(t, h))
+	for job, tool := range tools {
+		fmt.Fprintf(&c, "  - {job_name: %s, static_configs: [{targets: [%q]}]}\n", job, entrance(t, tool))
 	}
 	file := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(c.String()), 0o644); err != nil {
@@ -161,7 +159,7 @@ func prometheus(t *testing.T, hosts map[string]*lab.Host, flags ...string) serve
 	})
 	api := server("http://" + addr)
 	for range 300 {
-		if n, err := api.query("up == 1"); err == nil && n == len(hosts) {
+		if n, err := api.query("up == 1"); err == nil && n == len(tools) {
 			return api
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -170,23 +168,11 @@ func prometheus(t *testing.T, hosts map[string]*lab.Host, flags ...string) serve
 	return ""
 }
 
-// entrance leads to the metrics of the tool on h, which are on its loopback
+// entrance leads to the metrics of the tool, which are on its host's loopback
 // interface.
-func entrance(t *testing.T, h *lab.Host) (addr string) {
+func entrance(t *testing.T, tool *stage.Tool) (addr string) {
 	t.Helper()
-	to, err := url.Parse("http://" + stage.MetricsAddr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(to)
-	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
-		err = h.Do(func() error {
-			c, err = new(net.Dialer).DialContext(ctx, network, addr)
-			return err
-		})
-		return c, err
-	}}
-	s := httptest.NewServer(proxy)
+	s := httptest.NewServer(tool.Web())
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()
 }

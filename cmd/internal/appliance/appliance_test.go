@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -313,78 +312,6 @@ func TestStalePidFileIsReplaced(t *testing.T) {
 	if !missing(path) {
 		t.Error("the file stays")
 	}
-}
-
-// webOf serves the metrics of c and returns their base URL.
-func webOf(t *testing.T, c *conf.Process) (a *Appliance, base string) {
-	t.Helper()
-	log := filepath.Join(t.TempDir(), "log")
-	out, err := openLog(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(out.Close)
-	c.WebListen, c.LogLevel, c.LogFormat = "127.0.0.1:0", "info", "text"
-	a = &Appliance{Log: newLogger(c, out, false), Registry: newRegistry("tool"), tool: "tool", conf: c,
-		tell: func(*logFile) error { return nil }}
-	stop, err := a.serveWeb()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	b, _ := os.ReadFile(log)
-	return a, regexp.MustCompile(`http://[0-9.:]+`).FindString(string(b))
-}
-
-func TestWebAsksForThePasswordsOfItsConfiguration(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "web.yml")
-	// bcrypt, with a cost of 4, of "secret".
-	text := "basic_auth_users:\n  prometheus: $2a$04$d.A6aRjujgqw7JQQJvz8xu7rqY6pUBG9ZE1x58ODl9bChbFXv5j1u\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, base := webOf(t, &conf.Process{WebConfig: file})
-	for password, status := range map[string]int{"": 401, "wrong": 401, "secret": 200} {
-		r, err := http.NewRequest("GET", base+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if password != "" {
-			r.SetBasicAuth("prometheus", password)
-		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != status {
-			t.Errorf("password %q: %d, want %d", password, resp.StatusCode, status)
-		}
-	}
-}
-
-func TestWebServesMetricsAndStates(t *testing.T) {
-	a, base := webOf(t, &conf.Process{})
-	get := func(path string, status int, want string) {
-		t.Helper()
-		r, err := http.Get(base + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Body.Close()
-		body, _ := io.ReadAll(r.Body)
-		if r.StatusCode != status || !strings.Contains(string(body), want) {
-			t.Errorf("%s: %d %q, want %d %q", path, r.StatusCode, body, status, want)
-		}
-	}
-	get("/metrics", 200, `tool_build_info{goversion="go`)
-	get("/metrics", 200, "process_resident_memory_bytes")
-	get("/-/healthy", 200, "tool is healthy")
-	get("/-/ready", 503, "tool is starting")
-	a.Ready(health{})
-	get("/-/ready", 200, "tool is ready")
-	get("/", 200, "<h1>tool")
-	get("/else", 404, "")
 }
 
 func TestStatusStaysBelowTheLog(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"runtime"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance/page"
 )
 
 // newRegistry has what every process reports of itself.
@@ -29,8 +32,9 @@ func newRegistry(tool string) *prometheus.Registry {
 	return r
 }
 
-// serveWeb serves /metrics, /-/healthy and /-/ready where the configuration
-// says so, until the function that it returns is called.
+// serveWeb serves the page, /metrics, /-/healthy, /-/ready and, if they are
+// asked for, profiles where the configuration says so, until the function that
+// it returns is called.
 func (a *Appliance) serveWeb() (stop func(), err error) {
 	if a.conf.WebListen == "" {
 		return func() {}, nil
@@ -60,7 +64,7 @@ func (a *Appliance) serveWeb() (stop func(), err error) {
 			a.Log.Error("metrics are not served any more", "error", err)
 		}
 	}()
-	a.Log.Info("metrics", "address", "http://"+l.Addr().String()+"/metrics", "web_config", a.conf.WebConfig)
+	a.Log.Info("metrics", "address", l.Addr().String(), "web_config", a.conf.WebConfig)
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -87,9 +91,13 @@ func (a *Appliance) routes(errorLog promhttp.Logger) http.Handler {
 		}
 		fmt.Fprintf(w, "%s is ready\n", a.tool)
 	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, "<!doctype html><title>%[1]s</title><h1>%[1]s %[2]s</h1><p><a href=\"/metrics\">metrics</a> <a href=\"/-/ready\">ready</a>\n", a.tool, Version())
-	})
+	if a.conf.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and what the runtime names
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	mux.Handle("GET /", page.Handler(a.tool, Version()))
 	return mux
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -90,6 +92,13 @@ func (t *Tool) get(ctx context.Context, path string) (string, error) {
 		err = fmt.Errorf("%s: %s", path, resp.Status)
 	}
 	return string(text), err
+}
+
+// Web leads to the tool's listener, from outside of the lab.
+func (t *Tool) Web() http.Handler {
+	return &httputil.ReverseProxy{Transport: t.client.Transport, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: MetricsAddr})
+	}}
 }
 
 // Metrics reads the tool's counters.
