@@ -42,6 +42,9 @@ for (const page of pages) {
     seen.overflow[width] = await p.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     await p.screenshot({ path: join(pictures, `${name}-${scheme}-${width}.png`), fullPage: true });
   }
+  p.removeAllListeners("console"); // Chromium reports what comes now
+  await p.route("**/metrics", (r) => r.abort());
+  await p.waitForSelector("#state.lost");
   await p.close();
   shows[name] = seen;
 }
