@@ -22,9 +22,9 @@ var (
 	ErrHelp = errors.New("help was asked for")
 	// ErrVersion says that the caller shall print its version. Exit status 0.
 	ErrVersion = errors.New("the version was asked for")
-	// ErrChecked says that --check-config or --print-config found the
-	// configuration right and wrote its answer to out. Exit status 0.
-	ErrChecked = errors.New("only a check of the configuration was asked for")
+	// ErrPrinted says that --print-config wrote the configuration to out. Exit
+	// status 0.
+	ErrPrinted = errors.New("only the configuration was asked for")
 )
 
 // DefaultPort is where intercept listens for tcpcopy, as in the C tools.
@@ -45,7 +45,10 @@ type Process struct {
 
 	SecretFile string
 	Config     string   // path of the TOML file; "": none was given
+	Check      bool     // only tell whether this host has what the configuration needs
 	Notes      []string // what was accepted without its old effect, a line each, for the log
+
+	shown []shown
 }
 
 // Tcpcopy is the configuration of tcpcopy.

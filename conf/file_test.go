@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // same compares configurations by value.
@@ -21,6 +22,7 @@ var same = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmp.AllowUnexported(Pool{}),
+	cmpopts.IgnoreUnexported(Process{}),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
@@ -96,6 +98,36 @@ func TestSamplesAndDocumentationNameEverySetting(t *testing.T) {
 			}
 			if !strings.Contains(string(doc), spelling) {
 				t.Errorf("docs/configuration.md lacks %s of %s", spelling, p.tool)
+			}
+		}
+	}
+}
+
+func TestDocumentationTellsWhatAReloadChanges(t *testing.T) {
+	doc, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{} // by heading
+	for _, s := range strings.Split(string(doc), "\n## ") {
+		name, text, _ := strings.Cut(s, "\n")
+		sections[name] = text
+	}
+	for tool, options := range map[string][]Option{"tcpcopy": TcpcopyOptions(), "intercept": InterceptOptions()} {
+		for _, o := range options {
+			if o.Key == "" {
+				continue
+			}
+			// | `key` | flag | default | reload |, or one of a table's keys.
+			row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(o.Key) + "[.a-z_]*` \\|[^|]*\\|[^|]*\\|([^|]*)\\|")
+			found := row.FindAllStringSubmatch(sections[tool]+sections["Both"], -1)
+			if found == nil {
+				t.Errorf("docs/configuration.md has no row for %s of %s", o.Key, tool)
+			}
+			for _, m := range found {
+				if says := strings.TrimSpace(m[1]) == "yes"; says != o.Reload {
+					t.Errorf("docs/configuration.md on reloading %s of %s: %v; the code: %v", o.Key, tool, says, o.Reload)
+				}
 			}
 		}
 	}
@@ -287,7 +319,7 @@ func TestPrintedConfigurationIsReadAsTheSame(t *testing.T) {
 		}
 		taken++
 		var printed strings.Builder
-		if _, err := ParseTcpcopy(append(line, "--print-config"), &printed); !errors.Is(err, ErrChecked) {
+		if _, err := ParseTcpcopy(append(line, "--print-config"), &printed); !errors.Is(err, ErrPrinted) {
 			t.Fatalf("%q: %v", line, err)
 		}
 		c := tcpcopyDefaults()
@@ -316,7 +348,7 @@ func TestPrintedInterceptIsReadAsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	var printed strings.Builder
-	if _, err := ParseIntercept(append(line, "--print-config"), &printed); !errors.Is(err, ErrChecked) {
+	if _, err := ParseIntercept(append(line, "--print-config"), &printed); !errors.Is(err, ErrPrinted) {
 		t.Fatal(err)
 	}
 	path := write(t, printed.String())
@@ -327,14 +359,6 @@ func TestPrintedInterceptIsReadAsTheSame(t *testing.T) {
 	got.Config = ""
 	if d := cmp.Diff(want, got, same); d != "" {
 		t.Errorf("%s in\n%s", d, printed.String())
-	}
-}
-
-func TestCheckTellsNotes(t *testing.T) {
-	var out strings.Builder
-	_, err := ParseTcpcopy(words("-x 80-10.1.2.100 -s 10.1.2.30 -f 3 --check-config"), &out)
-	if want := "note: -f has no effect: sessions get ports without collisions, give instances different -c\ntcpcopy: the configuration is right\n"; !errors.Is(err, ErrChecked) || out.String() != want {
-		t.Errorf("%v, %q", err, out.String())
 	}
 }
 

@@ -39,7 +39,7 @@ func interceptDefaults() rawIntercept {
 func (c *rawIntercept) settings() []*setting {
 	return []*setting{
 		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all)", value: interfaces(&c.Interfaces)},
-		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default tcp)", value: filterText(&c.Filter)},
+		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default tcp)", value: filterText(&c.Filter), live: true},
 		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of the capture ring; a bare number is in MiB", value: size(&c.RingBytes, 1<<20, 4<<30)},
 
 		{key: "link.bind", flag: "bind", short: "b", usage: "`ADDRESS[:PORT],...` to listen on for tcpcopys (default every address)", value: texts(&c.bind)},

@@ -342,7 +342,7 @@ func TestSecretIsReadFromItsFile(t *testing.T) {
 		t.Errorf("notes %q", c.Notes)
 	}
 	var out strings.Builder
-	if _, err := ParseTcpcopy(append(words(line), "--print-config"), &out); !errors.Is(err, ErrChecked) || strings.Contains(out.String(), "sesame") {
+	if _, err := ParseTcpcopy(append(words(line), "--print-config"), &out); !errors.Is(err, ErrPrinted) || strings.Contains(out.String(), "sesame") {
 		t.Errorf("%v, printed %s", err, out.String())
 	}
 	if err := os.WriteFile(path, []byte(" \n"), 0o600); err != nil {

@@ -15,6 +15,7 @@ type Option struct {
 	Words   []string // that the value is one of; nil: free
 	Usage   string   // one line, with Value in it
 	Default string   // as the file writes it; "": none, or Usage says it
+	Reload  bool     // a reload can change it
 }
 
 // TcpcopyOptions lists what tcpcopy can be told, in the order of its help.
@@ -32,7 +33,7 @@ func InterceptOptions() []Option {
 func (p *parser) options() []Option {
 	out := make([]Option, len(p.settings))
 	for i, s := range p.settings {
-		o := Option{Key: s.key, Flag: s.flag, Short: s.short, Bare: s.bare != "", Usage: strings.ReplaceAll(s.usage, "`", "")}
+		o := Option{Key: s.key, Flag: s.flag, Short: s.short, Bare: s.bare != "", Reload: s.live, Usage: strings.ReplaceAll(s.usage, "`", "")}
 		if _, name, ok := strings.Cut(s.usage, "`"); ok {
 			o.Value, _, _ = strings.Cut(name, "`")
 			// What a switch has without being told is no news, and zeros stand

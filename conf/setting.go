@@ -18,6 +18,7 @@ type setting struct {
 	short string // letter, as in the C tools
 	bare  string // what the flag means without a value; "": it needs one, unless it is a switch
 	usage string // one line; the value's name in back quotes, none for a switch
+	live  bool   // a reload can change it
 	value
 	from string // where the value came from, for messages; "": the default
 }
@@ -45,7 +46,7 @@ type parser struct {
 	process  *Process
 	settings []*setting
 
-	help, version, check, print bool
+	help, version, print bool
 }
 
 func newParser(tool, synopsis string, process *Process, settings []*setting) *parser {
@@ -53,7 +54,7 @@ func newParser(tool, synopsis string, process *Process, settings []*setting) *pa
 	p.settings = append(settings, processSettings(process)...)
 	p.settings = append(p.settings,
 		&setting{flag: "config", usage: "`FILE` in TOML to read; flags override it", value: text(&process.Config)},
-		&setting{flag: "check-config", usage: "check the configuration and exit", value: boolean{&p.check}},
+		&setting{flag: "check-config", usage: "check the configuration and what it needs of this host, and exit", value: boolean{&process.Check}},
 		&setting{flag: "print-config", usage: "print the configuration that results as TOML and exit", value: boolean{&p.print}},
 		&setting{flag: "help", short: "h", usage: "print this help and exit", value: boolean{&p.help}},
 		&setting{flag: "version", short: "v", usage: "print the version and exit", value: boolean{&p.version}},
@@ -71,7 +72,7 @@ func processSettings(p *Process) []*setting {
 		{key: "metrics.config_file", flag: "web.config.file", usage: "`FILE` with TLS and passwords for the metrics, as Prometheus's exporters take it", value: webConfig(&p.WebConfig)},
 		{key: "debug.pprof", flag: "debug.pprof", usage: "serve profiles of this process beside the metrics, below /debug/pprof/", value: boolean{&p.Pprof}},
 		{key: "log.file", flag: "log-file", short: "l", usage: "`FILE` to log to (default standard error)", value: text(&p.LogFile)},
-		{key: "log.level", flag: "log-level", usage: "least `LEVEL` that is logged: debug, info, warn or error", value: choice(&p.LogLevel, "debug", "info", "warn", "error")},
+		{key: "log.level", flag: "log-level", usage: "least `LEVEL` that is logged: debug, info, warn or error", value: choice(&p.LogLevel, "debug", "info", "warn", "error"), live: true},
 		{key: "log.format", flag: "log-format", usage: "`FORMAT` of the log: text, logfmt or json", value: choice(&p.LogFormat, "text", "logfmt", "json")},
 		{key: "process.pid_file", flag: "pid-file", short: "P", usage: "`FILE` for the process id", value: text(&p.PidFile)},
 		{key: "process.daemon", flag: "daemon", short: "d", usage: "run in the background", value: boolean{&p.Daemon}},
@@ -107,6 +108,7 @@ func (p *parser) run(args []string, out io.Writer, finish func(*parser) error) e
 		}
 		err = step()
 	}
+	p.process.shown = p.show()
 	if err != nil && printable(err.Error()) != err.Error() {
 		return errors.New(printable(err.Error()))
 	}
@@ -238,22 +240,15 @@ func (p *parser) assign(g given) error {
 	return nil
 }
 
-// answer ends a run that was to check or print the configuration only.
+// answer ends a run that was to print the configuration only.
 func (p *parser) answer(out io.Writer) error {
-	switch {
-	case p.print:
-		if err := p.dump(out); err != nil {
-			return fmt.Errorf("--print-config: %w", err)
-		}
-		return ErrChecked
-	case p.check:
-		for _, n := range p.process.Notes {
-			fmt.Fprintf(out, "note: %s\n", n)
-		}
-		fmt.Fprintf(out, "%s: the configuration is right\n", p.tool)
-		return ErrChecked
+	if !p.print {
+		return nil
 	}
-	return nil
+	if err := p.dump(out); err != nil {
+		return fmt.Errorf("--print-config: %w", err)
+	}
+	return ErrPrinted
 }
 
 func (p *parser) usage(out io.Writer) {

@@ -72,8 +72,8 @@ const (
 
 func (c *rawTcpcopy) settings() []*setting {
 	return []*setting{
-		{key: "transfer", flag: "transfer", short: "x", usage: "sessions to copy, `ONLINE-TARGET,...`: 80-10.1.2.100:80, or [fd00::5]:80-[fd00::1]:81", value: transferRows(&c.Transfers)},
-		{key: "intercept", flag: "intercept", short: "s", usage: "assistants that send the replies back, `ADDRESS[:PORT],...` (default: the replies are routed to this host)", value: interceptRows(&c.intercepts)},
+		{key: "transfer", flag: "transfer", short: "x", usage: "sessions to copy, `ONLINE-TARGET,...`: 80-10.1.2.100:80, or [fd00::5]:80-[fd00::1]:81", value: transferRows(&c.Transfers), live: true},
+		{key: "intercept", flag: "intercept", short: "s", usage: "assistants that send the replies back, `ADDRESS[:PORT],...` (default: the replies are routed to this host)", value: interceptRows(&c.intercepts), live: true},
 
 		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all); or FILE,... to replay: recordings of tcpdump, - for standard input", value: inputs(&c.inputs)},
 		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default derived from -x)", value: filterText(&c.Filter)},
@@ -92,19 +92,19 @@ func (c *rawTcpcopy) settings() []*setting {
 
 		{key: "session.clients", flag: "clients", short: "c", usage: "addresses that replace the clients', `LIST`: 10.1.3.x, 10.1.3.0/24, fd00:3::/64 or single ones (default: they stay)", value: texts(&c.clients)},
 		{key: "session.loopback_client", flag: "loopback-client", short: "H", usage: "`ADDRESS` that replaces 127.0.0.1 and ::1 as a client", value: optionalAddr(&c.LoopbackClient)},
-		{key: "session.percent", flag: "percent", short: "r", usage: "`PERCENT` of the sessions to copy, fractions too", value: percent(&c.Percent)},
-		{key: "session.ramp", flag: "ramp", short: "g", bare: "100s", usage: "`TIME` over which the share grows from 1 % to that of -r; a bare number is in s", value: span(&c.Ramp, "s", 0, maxSpan)},
-		{key: "session.max_session_rate", flag: "max-session-rate", usage: "`NUMBER` of new sessions a second, fractions too; above it more are left out (default no limit)", value: rate(&c.MaxSessionRate)},
-		{key: "session.max_byte_rate", flag: "max-byte-rate", usage: "`SIZE` of the payload a second; above it new sessions are left out; a bare number is in MiB (default no limit)", value: size(&c.MaxByteRate, 0, 1<<40)},
-		{key: "session.encrypted", flag: "encrypted", usage: "`WHAT` becomes of TLS and SSH, which cannot be replayed: skip, or copy blindly", value: choice(&c.Encrypted, EncryptedSkip, EncryptedCopy)},
-		{key: "session.only_complete", flag: "only-complete", short: "O", usage: "only sessions whose SYN was seen", value: boolean{&c.OnlyComplete}},
-		{key: "session.no_wait", flag: "no-wait", short: "W", usage: "do not hold a request for the response to the one before", value: boolean{&c.NoWait}},
-		{key: "session.rtt", flag: "rtt", short: "R", usage: "fixed round trip `TIME`; a bare number is in ms (default measured)", value: span(&c.RTT, "ms", 0, time.Minute)},
-		{key: "session.no_response_timeout", flag: "no-response-timeout", short: "t", usage: "give a session up after this `TIME` without the target's answer; a bare number is in s", value: span(&c.NoResponseTimeout, "s", time.Second, maxSpan)},
-		{key: "session.keepalive_timeout", flag: "keepalive-timeout", short: "k", usage: "give a quiet session up after this `TIME`; a bare number is in s (default 2m more than -t)", value: span(&c.KeepaliveTimeout, "s", 0, maxSpan+keepaliveOverResponse)},
-		{key: "session.memory", flag: "memory", short: "m", usage: "`SIZE` that sessions may take; over it the newest are shed; a bare number is in MiB", value: size(&c.Memory, 16<<20, 1<<40)},
-		{key: "session.max_sessions", flag: "max-sessions", usage: "`NUMBER` of sessions at a time (default one for each 2KiB of -m)", value: whole{&c.MaxSessions, 0, 1 << 29}},
-		{key: "session.copies", flag: "copies", short: "n", usage: "`NUMBER` of copies of each session, up to 1023", value: whole{&c.Copies, 1, 1023}},
+		{key: "session.percent", flag: "percent", short: "r", usage: "`PERCENT` of the sessions to copy, fractions too", value: percent(&c.Percent), live: true},
+		{key: "session.ramp", flag: "ramp", short: "g", bare: "100s", usage: "`TIME` over which the share grows from 1 % to that of -r; a bare number is in s", value: span(&c.Ramp, "s", 0, maxSpan), live: true},
+		{key: "session.max_session_rate", flag: "max-session-rate", usage: "`NUMBER` of new sessions a second, fractions too; above it more are left out (default no limit)", value: rate(&c.MaxSessionRate), live: true},
+		{key: "session.max_byte_rate", flag: "max-byte-rate", usage: "`SIZE` of the payload a second; above it new sessions are left out; a bare number is in MiB (default no limit)", value: size(&c.MaxByteRate, 0, 1<<40), live: true},
+		{key: "session.encrypted", flag: "encrypted", usage: "`WHAT` becomes of TLS and SSH, which cannot be replayed: skip, or copy blindly", value: choice(&c.Encrypted, EncryptedSkip, EncryptedCopy), live: true},
+		{key: "session.only_complete", flag: "only-complete", short: "O", usage: "only sessions whose SYN was seen", value: boolean{&c.OnlyComplete}, live: true},
+		{key: "session.no_wait", flag: "no-wait", short: "W", usage: "do not hold a request for the response to the one before", value: boolean{&c.NoWait}, live: true},
+		{key: "session.rtt", flag: "rtt", short: "R", usage: "fixed round trip `TIME`; a bare number is in ms (default measured)", value: span(&c.RTT, "ms", 0, time.Minute), live: true},
+		{key: "session.no_response_timeout", flag: "no-response-timeout", short: "t", usage: "give a session up after this `TIME` without the target's answer; a bare number is in s", value: span(&c.NoResponseTimeout, "s", time.Second, maxSpan), live: true},
+		{key: "session.keepalive_timeout", flag: "keepalive-timeout", short: "k", usage: "give a quiet session up after this `TIME`; a bare number is in s (default 2m more than -t)", value: span(&c.KeepaliveTimeout, "s", 0, maxSpan+keepaliveOverResponse), live: true},
+		{key: "session.memory", flag: "memory", short: "m", usage: "`SIZE` that sessions may take; over it the newest are shed; a bare number is in MiB", value: size(&c.Memory, 16<<20, 1<<40), live: true},
+		{key: "session.max_sessions", flag: "max-sessions", usage: "`NUMBER` of sessions at a time (default one for each 2KiB of -m)", value: whole{&c.MaxSessions, 0, 1 << 29}, live: true},
+		{key: "session.copies", flag: "copies", short: "n", usage: "`NUMBER` of copies of each session, up to 1023", value: whole{&c.Copies, 1, 1023}, live: true},
 
 		{key: "send.mode", flag: "send-mode", usage: "`MODE`: link sends frames, raw uses the kernel's routing", value: choice(&c.SendMode, SendLink, SendRaw)},
 		{key: "send.interface", flag: "output-interface", short: "o", usage: "`DEVICE` to send on (default from the route)", value: device(&c.OutInterface)},
@@ -115,7 +115,7 @@ func (c *rawTcpcopy) settings() []*setting {
 		{key: "link.connections", flag: "connections", short: "C", usage: "`NUMBER` of connections to each intercept", value: whole{&c.ConnsPerIntercept, 1, 11}},
 
 		{key: "process.workers", flag: "workers", usage: "`NUMBER` of workers (default one for each CPU)", value: whole{&c.Workers, 0, 256}},
-		{key: "process.shutdown_grace", flag: "shutdown-grace", usage: "`TIME` that copied sessions get to close at the end", value: span(&c.ShutdownGrace, "s", 0, time.Hour)},
+		{key: "process.shutdown_grace", flag: "shutdown-grace", usage: "`TIME` that copied sessions get to close at the end", value: span(&c.ShutdownGrace, "s", 0, time.Hour), live: true},
 
 		{flag: "port-shift", short: "f", usage: "accepted, without effect: `NUMBER` between instances", value: noted{&c.Notes, "-f has no effect: sessions get ports without collisions, give instances different -c"}},
 		{flag: "session-pool", short: "U", usage: "accepted, without effect: `KB` of a session's pool", value: noted{&c.Notes, "-U has no effect: sessions take the memory they need, -m bounds it"}},

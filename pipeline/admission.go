@@ -13,8 +13,9 @@ import (
 // because of a limit stays left out for a while, so that its connection does
 // not come in half-way as soon as there is room.
 type admission struct {
-	percent  float64      // of the sessions (-r)
-	ramp     session.Time // over which the share grows from 1 % to percent (-g)
+	share    float64      // of the sessions (-r)
+	from     float64      // the share when the ramp began
+	ramp     session.Time // over which it changes (-g)
 	began    session.Time
 	copies   int
 	sessions bucket // new ones
@@ -29,26 +30,42 @@ const refusedFor = 120_000
 
 // newAdmission makes that of one of n workers.
 func newAdmission(c *conf.Tcpcopy, n int, seed uint64, now session.Time) admission {
-	a := admission{
-		percent:  c.Percent,
-		ramp:     micros(c.Ramp),
-		began:    now,
-		copies:   c.Copies,
-		sessions: newBucket(c.MaxSessionRate/float64(n), float64(c.Copies)),
-		bytes:    newBucket(float64(c.MaxByteRate)/float64(n), 0),
-		refused:  flow.NewRest(refusedFor, seed),
-	}
+	a := admission{refused: flow.NewRest(refusedFor, seed), from: min(0.01, c.Percent/100)}
+	a.configure(c, n)
+	a.began = now
 	a.update(now)
 	return a
 }
 
+// configure makes the limits those of c.
+func (a *admission) configure(c *conf.Tcpcopy, n int) {
+	a.share, a.ramp, a.copies = c.Percent/100, micros(c.Ramp), c.Copies
+	a.sessions = newBucket(c.MaxSessionRate/float64(n), float64(c.Copies))
+	a.bytes = newBucket(float64(c.MaxByteRate)/float64(n), 0)
+}
+
+// reconfigure makes the limits those of c, from now on. Another share begins a
+// ramp, where there is one, at the share of the moment.
+func (a *admission) reconfigure(c *conf.Tcpcopy, n int, now session.Time) {
+	from, share, ramp := a.current(now), a.share, a.ramp
+	a.configure(c, n)
+	if a.share != share || a.ramp != ramp {
+		a.from, a.began = from, now
+	}
+	a.update(now)
+}
+
+// current is the share at a time.
+func (a *admission) current(now session.Time) float64 {
+	if a.ramp == 0 {
+		return a.share
+	}
+	return a.from + (a.share-a.from)*min(float64(now-a.began)/float64(a.ramp), 1)
+}
+
 // update follows the time.
 func (a *admission) update(now session.Time) {
-	share := a.percent / 100
-	if a.ramp > 0 {
-		from := min(0.01, share)
-		share = from + (share-from)*min(float64(now-a.began)/float64(a.ramp), 1)
-	}
+	share := a.current(now)
 	a.below = ^uint64(0)
 	if share < 1 {
 		a.below = uint64(share * (1 << 63) * 2)
@@ -91,8 +108,8 @@ func (b *bucket) open() bool { return b.rate == 0 || b.tokens > 0 }
 
 func (b *bucket) take(n float64) { b.tokens -= n }
 
-// admit decides whether g may begin sessions.
-func (w *worker) admit(g *packet.Segment) (PacketDrop, bool) {
+// admit decides whether g may begin sessions of transfer t.
+func (w *worker) admit(t int, g *packet.Segment) (PacketDrop, bool) {
 	a := &w.admission
 	switch {
 	case g.Flags&(packet.RST|packet.FIN) != 0 && g.Flags&packet.SYN == 0:
@@ -103,6 +120,8 @@ func (w *worker) admit(g *packet.Segment) (PacketDrop, bool) {
 		return Incomplete, false
 	case w.stopping:
 		return ShuttingDown, false
+	case w.set.matcher.transfers[t].leaving:
+		return TransferRemoved, false
 	case g.Flags&packet.SYN == 0 && a.refused.Has(g.Src):
 		return RefusedBefore, false
 	}

@@ -27,12 +27,15 @@ const (
 	RefusedBefore // of a connection that one of the four above left out
 	ShuttingDown  // a new session while tcpcopy ends
 	HandoverFull  // the queue to the worker that owns it was full
+	// A new session of a transfer that a reload removed.
+	TransferRemoved
 	numPacketDrops
 )
 
 var packetDropNames = [numPacketDrops]string{
 	"not_matched", "not_ip", "not_tcp", "fragment", "short_header", "sampled_out", "incomplete", "stray_end",
 	"shed_sessions", "shed_memory", "session_rate", "byte_rate", "refused_before", "shutting_down", "handover_full",
+	"transfer_removed",
 }
 
 func (d PacketDrop) String() string { return packetDropNames[d] }

@@ -21,7 +21,7 @@ func (p *Pipeline) Status() string {
 	if s := &c.Session; s.TurnsCopied+s.TurnsUnanswered+s.TurnsLost > 0 {
 		copied = fmt.Sprintf("%.2f %% of the turns copied", math.Floor(1e4*c.Session.Reproduced())/100) // 100 is all of them
 	}
-	return fmt.Sprintf("%d sessions, %s, %d of %d intercepts linked", c.live(), copied, p.linksUp(), len(p.links))
+	return fmt.Sprintf("%d sessions, %s, %d of %d intercepts linked", c.live(), copied, p.linksUp(), len(p.now.Load().links))
 }
 
 // live is how many sessions there are towards targets.
@@ -36,7 +36,7 @@ func (c *Counters) live() (n uint64) {
 
 // linksUp is how many intercepts there is an open connection to.
 func (p *Pipeline) linksUp() (n int) {
-	for _, l := range p.links {
+	for _, l := range p.now.Load().links {
 		if l.Stats().Up > 0 {
 			n++
 		}

@@ -102,7 +102,7 @@ func (p *Pipeline) replyInterfaces() (names []string) {
 	default:
 		return []string{p.cfg.ReplyInterface}
 	}
-	for _, t := range p.set.matcher.transfers {
+	for _, t := range p.now.Load().set.matcher.transfers {
 		ifi, err := net.InterfaceByIndex(t.hop.Ifindex())
 		if err != nil { // no way to that target yet
 			return []string{""}
@@ -123,7 +123,7 @@ func printed(names []string) []string {
 
 func (h *home) open(name string) (*ring.Ring, error) {
 	var from []string
-	for _, t := range h.p.set.matcher.transfers {
+	for _, t := range h.p.now.Load().set.matcher.transfers {
 		from = append(from, fmt.Sprintf("(src host %v and tcp src port %d)", t.target.Addr, t.target.Port))
 	}
 	f, err := filter.Compile("tcp and (" + strings.Join(from, " or ") + ")")

@@ -103,7 +103,7 @@ func (w *worker) segment(t int, g *packet.Segment) uint32 {
 		i = 0
 	}
 	if i == 0 {
-		d, ok := w.admit(g)
+		d, ok := w.admit(t, g)
 		if !ok {
 			w.counter.drop(d, g)
 			return 0

@@ -95,7 +95,7 @@ func (p *Pipeline) Collect(ch chan<- prometheus.Metric) {
 	p.collectCapture(m)
 	p.collectIntake(m, &c)
 	collectSessions(m, &c)
-	m.gauge(descRequested, float64(p.cfg.Copies))
+	m.gauge(descRequested, float64(p.now.Load().cfg.Copies))
 	p.collectSending(m, &c.Session)
 	p.collectReplies(m, &c)
 	if p.home != nil {
@@ -166,8 +166,9 @@ func (p *Pipeline) collectIntake(m metrics, c *Counters) {
 	m.count(descCaptured, c.Captured)
 	m.count(descAccepted, c.Accepted)
 	m.count(descHanded, c.HandedOver)
-	for i := range p.set.matcher.transfers {
-		label := transferLabel(&p.set.matcher.transfers[i])
+	transfers := p.now.Load().set.matcher.transfers
+	for i := range transfers {
+		label := transferLabel(&transfers[i])
 		m.count(descMatched, c.Matched[i], label)
 		m.count(descMatchedBytes, c.MatchedBytes[i], label)
 	}
@@ -259,15 +260,21 @@ func (p *Pipeline) collectReplies(m metrics, c *Counters) {
 	m.count(descResponseBytes, c.Session.ResponseBytes)
 	m.count(descNoSession, c.RepliesNoSession)
 	m.count(descRepliesLost, p.repliesLost.Load())
-	for i, w := range p.workers {
+	links := p.now.Load().links
+	for i := range p.workers {
 		n := 0
-		for _, q := range w.replies {
-			n += q.Len()
+		for _, l := range links {
+			for _, q := range l.queues {
+				n += q[i].Len()
+			}
+		}
+		if p.home != nil {
+			n += p.home.queues[i].Len()
 		}
 		m.gauge(descRepliesQueued, float64(n), strconv.Itoa(i))
 	}
-	for i, l := range p.links {
-		s, name := l.Stats(), p.cfg.Intercepts[i].String()
+	for _, l := range links {
+		s, name := l.Stats(), l.addr.String()
 		m.gauge(descLinkUp, float64(s.Up), name)
 		m.gauge(descLinkRTT, s.RTT.Seconds(), name)
 		m.count(descLinkRecords, s.Records, name)

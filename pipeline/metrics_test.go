@@ -25,10 +25,11 @@ type metric struct {
 }
 
 // sources are the files that make metrics with a function desc(name, help,
-// labels...), and the prefix that it puts before each name.
-var sources = map[string]string{
-	"metrics.go":                  "tcpcopy_",
-	"../cmd/intercept/metrics.go": "intercept_",
+// labels...), and the prefixes that it puts before each name.
+var sources = map[string][]string{
+	"metrics.go":                            {"tcpcopy_"},
+	"../cmd/intercept/metrics.go":           {"intercept_"},
+	"../cmd/internal/appliance/reloaded.go": {"tcpcopy_", "intercept_"},
 }
 
 // collectors are the functions that are given a description, and the type of
@@ -41,7 +42,7 @@ var collectors = map[string]string{
 func inSource(t *testing.T) map[string]metric {
 	t.Helper()
 	all := map[string]metric{}
-	for path, prefix := range sources {
+	for path, prefixes := range sources {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -61,8 +62,10 @@ func inSource(t *testing.T) map[string]metric {
 					}
 					args = append(args, s)
 				}
-				names[v.Names[0].Name] = prefix + args[0]
-				all[prefix+args[0]] = metric{help: args[1], Labels: slices.Clip(args[2:])}
+				names[v.Names[0].Name] = args[0]
+				for _, prefix := range prefixes {
+					all[prefix+args[0]] = metric{help: args[1], Labels: slices.Clip(args[2:])}
+				}
 			}
 			return true
 		})
@@ -72,9 +75,11 @@ func inSource(t *testing.T) map[string]metric {
 				return true
 			}
 			if v, ok := call.Args[0].(*ast.Ident); ok && names[v.Name] != "" {
-				m := all[names[v.Name]]
-				m.Type = collectors[called(call)]
-				all[names[v.Name]] = m
+				for _, prefix := range prefixes {
+					m := all[prefix+names[v.Name]]
+					m.Type = collectors[called(call)]
+					all[prefix+names[v.Name]] = m
+				}
 			}
 			return true
 		})

@@ -22,10 +22,10 @@ import (
 	"time"
 
 	"github.com/valyala/bytebufferpool"
+	"golang.org/x/net/bpf"
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
-	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/replay"
@@ -51,12 +51,12 @@ const (
 	wholePacket = 256 << 10
 )
 
-// settings are what all workers share and nobody changes.
+// settings are what all workers share and nobody changes: a reload makes others.
 type settings struct {
 	recognizer
 	session session.Config
 	seed    uint64 // of hash tables
-	parcels bytebufferpool.Pool
+	parcels *bytebufferpool.Pool
 }
 
 // Pipeline is a running tcpcopy.
@@ -65,16 +65,24 @@ type Pipeline struct {
 	// a replay is.
 	OnProgress func(replay.Progress)
 
-	cfg      *conf.Tcpcopy
+	cfg      *conf.Tcpcopy // as it began; what a reload changes is in now
 	log      *slog.Logger
-	set      *settings
+	hops     *ring.Hops
 	workers  []*worker
 	captures []capture
 	replayer *replayer // nil: packets are captured
-	links    []*link.Client
-	home     *home // nil: replies come by links
+	home     *home     // nil: replies come by links
+	now      atomic.Pointer[state]
+
+	instance [16]byte        // for the intercepts
+	linkTime context.Context // until when links are kept
+	linking  sync.WaitGroup
 
 	repliesLost atomic.Uint64 // the queue to a worker was full
+
+	changing sync.Mutex    // held by what changes now
+	running  chan struct{} // closed when all run
+	ending   bool          // guarded by changing
 }
 
 // capture is the rings of one interface, one for each worker.
@@ -86,24 +94,23 @@ type capture struct {
 // Open makes everything that cfg asks for and begins to capture, in the
 // network namespace of the calling thread. Its errors name what is missing.
 func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline, err error) {
-	p := &Pipeline{cfg: cfg, log: log}
+	p := &Pipeline{cfg: cfg, log: log, running: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
-	if len(cfg.Transfers) > maxTransfers {
-		return nil, fmt.Errorf("%d transfers: at most %d are possible", len(cfg.Transfers), maxTransfers)
-	}
-	if p.set, err = p.newSettings(ctx); err != nil {
+	set, err := p.newSettings(ctx)
+	if err != nil {
 		return nil, err
 	}
+	p.now.Store(&state{cfg: cfg, set: set})
 	n := cfg.Workers
 	if n == 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
 	if len(cfg.Replay.Files) > 0 {
-		p.replayer, err = newReplayer(cfg, log, p.set)
+		p.replayer, err = newReplayer(cfg, log, set)
 	} else {
 		err = p.openRings(n)
 	}
@@ -134,56 +141,68 @@ func (p *Pipeline) newSettings(ctx context.Context) (*settings, error) {
 	if _, err := rand.Read(seed[:]); err != nil {
 		return nil, err
 	}
-	s := &settings{
-		seed: binary.NativeEndian.Uint64(seed[:]),
-		session: session.Config{
-			NoWait:       cfg.NoWait,
-			Encrypted:    cfg.Encrypted == conf.EncryptedCopy,
-			OnlyComplete: cfg.OnlyComplete,
-			NoResponse:   micros(cfg.NoResponseTimeout),
-			Keepalive:    micros(cfg.KeepaliveTimeout),
-			RTT:          micros(cfg.RTT),
-			SynMSS:       cfg.SynMSS,
-			Replayed:     len(cfg.Replay.Files) > 0,
-		},
-	}
-	var transfers []conf.Transfer
-	s.recognizer, transfers = newRecognizer(cfg)
-	hops, err := ring.NewHops(ctx, cfg.OutInterface)
-	if err != nil {
+	var err error
+	if p.hops, err = ring.NewHops(ctx, cfg.OutInterface); err != nil {
 		return nil, err
 	}
-	known := map[netip.Addr]*ring.Hop{}
-	for i, t := range transfers {
-		hop := known[t.Target.Addr()]
-		switch {
-		case t.NextHopMAC != nil:
-			if hop, err = ring.StaticHop(cfg.OutInterface, t.SourceMAC, t.NextHopMAC); err != nil {
-				return nil, err
-			}
-		case hop == nil:
-			// Whatever is missing may come: the hop becomes valid then.
-			if hop, err = hops.Add(t.Target.Addr()); err != nil {
-				p.log.Warn("target cannot be reached yet", "target", t.Target, "err", err)
-			}
-			known[t.Target.Addr()] = hop
-		}
-		s.matcher.transfers[i].hop = hop
+	s := &settings{
+		recognizer: newRecognizer(cfg),
+		session:    sessionConfig(cfg),
+		seed:       binary.NativeEndian.Uint64(seed[:]),
+		parcels:    new(bytebufferpool.Pool),
 	}
-	return s, nil
+	return s, p.findHops(&s.matcher)
+}
+
+func sessionConfig(cfg *conf.Tcpcopy) session.Config {
+	return session.Config{
+		NoWait:       cfg.NoWait,
+		Encrypted:    cfg.Encrypted == conf.EncryptedCopy,
+		OnlyComplete: cfg.OnlyComplete,
+		NoResponse:   micros(cfg.NoResponseTimeout),
+		Keepalive:    micros(cfg.KeepaliveTimeout),
+		RTT:          micros(cfg.RTT),
+		SynMSS:       cfg.SynMSS,
+		Replayed:     len(cfg.Replay.Files) > 0,
+	}
+}
+
+// findHops gives the transfers that are not leaving their hops.
+func (p *Pipeline) findHops(m *matcher) (err error) {
+	if len(m.transfers) > maxTransfers {
+		return fmt.Errorf("%d transfers: at most %d are possible, with those that were removed since the start", len(m.transfers), maxTransfers)
+	}
+	known := map[netip.Addr]*ring.Hop{}
+	for i := range m.transfers {
+		if t := &m.transfers[i]; t.hop != nil && !t.hop.Static() {
+			known[t.target.Addr.Netip()] = t.hop
+		}
+	}
+	for _, i := range m.order {
+		t := &m.transfers[i]
+		addr := t.target.Addr.Netip()
+		switch {
+		case t.leaving:
+		case t.conf.NextHopMAC != nil:
+			if t.hop, err = ring.StaticHop(p.cfg.OutInterface, t.conf.SourceMAC, t.conf.NextHopMAC); err != nil {
+				return err
+			}
+		case known[addr] == nil:
+			// Whatever is missing may come: the hop becomes valid then.
+			if known[addr], err = p.hops.Add(addr); err != nil {
+				p.log.Warn("target cannot be reached yet", "target", t.conf.Target, "err", err)
+			}
+			fallthrough
+		default:
+			t.hop = known[addr]
+		}
+	}
+	return nil
 }
 
 // openRings opens one ring for each worker at each interface.
 func (p *Pipeline) openRings(n int) error {
-	f, err := kernelFilter(p.cfg)
-	if err != nil {
-		return err
-	}
-	snap := uint32(p.cfg.SnapLen)
-	if p.cfg.SnapLen <= 0 || p.cfg.SnapLen >= 65535 {
-		snap = wholePacket
-	}
-	program, err := f.Kernel(snap)
+	program, err := p.program(&p.now.Load().set.matcher)
 	if err != nil {
 		return err
 	}
@@ -209,16 +228,29 @@ func (p *Pipeline) openRings(n int) error {
 	return nil
 }
 
+// program is the filter of the rings.
+func (p *Pipeline) program(m *matcher) ([]bpf.RawInstruction, error) {
+	f, err := kernelFilter(p.cfg, m)
+	if err != nil {
+		return nil, err
+	}
+	snap := uint32(p.cfg.SnapLen)
+	if p.cfg.SnapLen <= 0 || p.cfg.SnapLen >= 65535 {
+		snap = wholePacket
+	}
+	return f.Kernel(snap)
+}
+
 func (p *Pipeline) addWorker(i, n int, start time.Time) error {
-	cfg := p.cfg
+	cfg, set := p.cfg, p.now.Load().set
 	var pool4, pool6 []packet.Addr
 	if cfg.Clients != nil {
 		pool4, pool6 = addrs(cfg.Clients.Addrs4()), addrs(cfg.Clients.Addrs6())
 	}
 	w := &worker{
-		index: i, log: p.log, set: p.set, start: start,
-		free:     flow.NewEndpoints(i, n, pool4, pool6, p.set.seed),
-		resting:  flow.NewRest(timeWait, p.set.seed),
+		index: i, log: p.log, set: set, start: start,
+		free:     flow.NewEndpoints(i, n, pool4, pool6, set.seed),
+		resting:  flow.NewRest(timeWait, set.seed),
 		handover: make([]*queue.SPSC[parcel], n),
 		woken:    make([]bool, n),
 		control:  make(chan func(), 16),
@@ -245,13 +277,19 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 		return err
 	}
 	p.workers = append(p.workers, w)
-	w.admission = newAdmission(cfg, n, p.set.seed, w.clock())
-	own := p.set.session
-	own.Memory = cfg.Memory / int64(n)
-	w.core = session.New(own, w)
-	w.memory, w.maxSessions = own.Memory, max(cfg.MaxSessions/n, 1)
+	w.admission = newAdmission(cfg, n, set.seed, w.clock())
+	w.core = session.New(session.Config{}, w)
+	w.limit(set, cfg, n)
 	w.poller, err = ring.NewPoller(w.rings...)
 	return err
+}
+
+// limit bounds the sessions of one of n workers as cfg says.
+func (w *worker) limit(set *settings, cfg *conf.Tcpcopy, n int) {
+	own := set.session
+	own.Memory = cfg.Memory / int64(n)
+	w.core.Configure(own)
+	w.memory, w.maxSessions = own.Memory, max(cfg.MaxSessions/n, 1)
 }
 
 func addrs(in []netip.Addr) []packet.Addr {
@@ -275,24 +313,30 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		sleepers++
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + sleepers))
-	linked, unlink := context.WithCancel(context.Background())
-	var links, workers sync.WaitGroup
-	for _, l := range p.links {
-		links.Go(func() { l.Run(linked) })
+	var unlink func()
+	p.linkTime, unlink = context.WithCancel(context.Background())
+	defer unlink()
+	for _, l := range p.now.Load().links {
+		p.start(l)
 	}
 	if p.home != nil {
-		links.Go(func() { p.home.run(linked) })
+		p.linking.Go(func() { p.home.run(p.linkTime) })
 	}
 	done := make(chan struct{})
+	var workers sync.WaitGroup
 	for _, w := range p.workers {
 		workers.Go(func() { w.run(done) })
 	}
+	close(p.running)
 	var err error
 	if p.replayer != nil {
 		err = p.replay(ctx)
 	} else {
 		p.summarize(ctx)
 	}
+	p.changing.Lock()
+	p.ending = true
+	p.changing.Unlock()
 	p.drain()
 	close(done)
 	for _, w := range p.workers {
@@ -301,7 +345,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	workers.Wait()
 	p.logSummary("summary")
 	unlink()
-	links.Wait()
+	p.linking.Wait()
 	if p.replayer != nil {
 		err = p.conclude(err)
 	}
@@ -314,7 +358,7 @@ func (p *Pipeline) drain() {
 	for _, w := range p.workers {
 		w.do(w.drain)
 	}
-	for end := time.Now().Add(p.cfg.ShutdownGrace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(p.now.Load().cfg.ShutdownGrace); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		left := 0
 		for _, w := range p.workers {
 			w.do(func() { left += w.slab.Len() })

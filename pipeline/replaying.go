@@ -71,7 +71,7 @@ func (p *Pipeline) replay(ctx context.Context) error {
 		if steps != last {
 			last, moved = steps, time.Now()
 		}
-		if left == 0 || time.Since(moved) > p.cfg.NoResponseTimeout {
+		if left == 0 || time.Since(moved) > p.now.Load().cfg.NoResponseTimeout {
 			return nil
 		}
 	}
@@ -82,9 +82,9 @@ func (p *Pipeline) replay(ctx context.Context) error {
 func (p *Pipeline) awaitLinks(ctx context.Context) error {
 	for end := time.Now().Add(linksWithin); ; {
 		missing := ""
-		for i, l := range p.links {
+		for _, l := range p.now.Load().links {
 			if l.Stats().Up == 0 {
-				missing = p.cfg.Intercepts[i].String()
+				missing = l.addr.String()
 			}
 		}
 		if missing == "" || ctx.Err() != nil {

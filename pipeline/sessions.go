@@ -41,6 +41,7 @@ func (w *worker) begin(t int, g *packet.Segment) uint32 {
 		s.Transfer = uint16(t)
 		s.Target = w.set.matcher.transfers[t].target
 		w.core.Begin(s, w.now)
+		w.sessionsOf[t]++
 		w.extra[i] = extra{live: true, copy: uint16(k), prev: last}
 		if last == 0 {
 			first = i
@@ -190,6 +191,7 @@ func (w *worker) remove(i uint32, s *session.Session) {
 		w.feed.leave(i)
 	}
 	w.counter.Sessions[w.extra[i].state]--
+	w.sessionsOf[s.Transfer]--
 	w.extra[i] = extra{}
 	w.slab.Free(i)
 }

@@ -21,6 +21,7 @@ func (p *Pipeline) summarize(ctx context.Context) {
 			return
 		case <-t.C:
 			p.logSummary("running")
+			p.prune()
 		}
 	}
 }

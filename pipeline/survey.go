@@ -45,7 +45,7 @@ func (r *recordings) passes(f *ring.Frame) bool {
 // could be read.
 func Survey(cfg *conf.Tcpcopy) (s *replay.Survey, err error) {
 	s = new(replay.Survey)
-	r, _ := newRecognizer(cfg)
+	r := newRecognizer(cfg)
 	in, err := openRecordings(cfg)
 	if err != nil {
 		return s, err

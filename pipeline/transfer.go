@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
@@ -13,11 +14,20 @@ import (
 
 // A transfer is one entry of -x, ready for the data path.
 type transfer struct {
+	conf   conf.Transfer
 	online packet.Endpoint // Addr is zero where any address matches
 	any    bool
 	target packet.Endpoint
-	hop    *ring.Hop
-	mtu    int // configured; 0: the hop's
+	hop    *ring.Hop // nil: not needed any more
+	mtu    int       // configured; 0: the hop's
+
+	// A reload removed it: its sessions run to their end, and none begins.
+	leaving bool
+}
+
+// same reports whether both take the same packets to the same target.
+func (t *transfer) same(o *transfer) bool {
+	return t.online == o.online && t.any == o.any && t.target == o.target
 }
 
 // mtuFor is the MTU towards the target. A hop that is not known yet counts as
@@ -35,12 +45,13 @@ func (t *transfer) mtuFor() uint16 {
 // matcher decides which packets belong to clients. It repeats in user space
 // what the filter in the kernel does, because that filter may be the user's.
 type matcher struct {
-	transfers []transfer
+	transfers []transfer     // all that there have been, by session.Session.Transfer
+	order     []int          // of those that match; what is leaving comes last
 	own       []netip.Prefix // addresses that sessions show to targets
 	recorded  bool           // packets come from recordings
 }
 
-// match returns the index of the first transfer that g belongs to, or -1. What
+// match returns the number of the first transfer that g belongs to, or -1. What
 // tcpcopy sent itself, and what a target sends on, never matches, so that a
 // copy cannot be copied. A recording may well be of the target.
 func (m *matcher) match(g *packet.Segment) int {
@@ -48,7 +59,7 @@ func (m *matcher) match(g *packet.Segment) int {
 		return m.wanted(g)
 	}
 	found := -1
-	for i := range m.transfers {
+	for _, i := range m.order {
 		t := &m.transfers[i]
 		if g.Dst == t.target || g.Src.Addr == t.target.Addr {
 			return -1
@@ -68,9 +79,9 @@ func (m *matcher) match(g *packet.Segment) int {
 	return found
 }
 
-// wanted returns the index of the first transfer that g is addressed to, or -1.
+// wanted returns the number of the first transfer that g is addressed to, or -1.
 func (m *matcher) wanted(g *packet.Segment) int {
-	for i := range m.transfers {
+	for _, i := range m.order {
 		t := &m.transfers[i]
 		if g.Dst.Port == t.online.Port && (t.any || g.Dst.Addr == t.online.Addr) {
 			return i
@@ -85,9 +96,8 @@ type recognizer struct {
 	loopback packet.Addr // replaces a client's that is one; zero: it stays
 }
 
-// newRecognizer makes that of cfg. Its transfers, which have no hops yet, are
-// those that are returned.
-func newRecognizer(cfg *conf.Tcpcopy) (r recognizer, transfers []conf.Transfer) {
+// newRecognizer makes that of cfg. Its transfers have no hops yet.
+func newRecognizer(cfg *conf.Tcpcopy) (r recognizer) {
 	r.matcher.recorded = len(cfg.Replay.Files) > 0
 	if cfg.LoopbackClient.IsValid() {
 		r.loopback = packet.AddrFrom(cfg.LoopbackClient)
@@ -95,23 +105,49 @@ func newRecognizer(cfg *conf.Tcpcopy) (r recognizer, transfers []conf.Transfer) 
 	if cfg.Clients != nil {
 		r.matcher.own = cfg.Clients.Prefixes()
 	}
+	r.matcher = r.matcher.with(cfg)
+	return r
+}
+
+// with is m with the transfers of cfg. Those that m has keep their numbers,
+// and their hops. Those that cfg has not are leaving.
+func (m matcher) with(cfg *conf.Tcpcopy) matcher {
+	m.transfers, m.order = slices.Clone(m.transfers), nil
+	for i := range m.transfers {
+		m.transfers[i].leaving = true
+	}
 	seen := map[netip.AddrPort]bool{}
 	for _, t := range cfg.Transfers {
 		if seen[t.Online] {
 			continue // the first has it all
 		}
 		seen[t.Online] = true
-		online := t.Online
-		anyAddr := !online.Addr().IsValid() || online.Addr().IsUnspecified()
-		x := transfer{any: anyAddr, target: packet.EndpointFrom(t.Target), mtu: cfg.MTU}
-		x.online.Port = online.Port()
-		if !anyAddr {
-			x.online.Addr = packet.AddrFrom(online.Addr())
+		x := newTransfer(t, cfg.MTU)
+		i := slices.IndexFunc(m.transfers, func(o transfer) bool { return o.same(&x) })
+		if i < 0 {
+			i = len(m.transfers)
+			m.transfers = append(m.transfers, x)
 		}
-		r.matcher.transfers = append(r.matcher.transfers, x)
-		transfers = append(transfers, t)
+		m.transfers[i].conf, m.transfers[i].leaving = t, false
+		m.order = append(m.order, i)
 	}
-	return r, transfers
+	for i := range m.transfers {
+		if t := &m.transfers[i]; t.leaving && t.hop != nil {
+			m.order = append(m.order, i)
+		}
+	}
+	return m
+}
+
+func newTransfer(t conf.Transfer, mtu int) transfer {
+	online := t.Online
+	anyAddr := !online.Addr().IsValid() || online.Addr().IsUnspecified()
+	x := transfer{conf: t, any: anyAddr, target: packet.EndpointFrom(t.Target), mtu: mtu}
+	x.online.Port = online.Port()
+	if !anyAddr {
+		x.online.Addr = packet.AddrFrom(online.Addr())
+	}
+	return x
 }
 
 // take decodes f into g and finds its transfer.
@@ -134,9 +170,10 @@ func (r *recognizer) take(f *ring.Frame, g *packet.Segment) (t int, d PacketDrop
 }
 
 // kernelFilter is the filter that captures what cfg asks for: what the
-// transfers say, within the user's filter, and never what tcpcopy sends.
-func kernelFilter(cfg *conf.Tcpcopy) (*filter.Filter, error) {
-	derived, err := filter.Compile(expression(cfg))
+// transfers say, also those that are leaving, within the user's filter, and
+// never what tcpcopy sends.
+func kernelFilter(cfg *conf.Tcpcopy, m *matcher) (*filter.Filter, error) {
+	derived, err := filter.Compile(expression(cfg, m))
 	if err != nil || cfg.Filter == "" {
 		return derived, err
 	}
@@ -147,11 +184,12 @@ func kernelFilter(cfg *conf.Tcpcopy) (*filter.Filter, error) {
 	return filter.And(derived, f), nil
 }
 
-// expression is the filter that cfg's transfers stand for (pcap-filter(7)).
-func expression(cfg *conf.Tcpcopy) string {
+// expression is the filter that the transfers stand for (pcap-filter(7)).
+func expression(cfg *conf.Tcpcopy, m *matcher) string {
 	var take, leave []string
 	seen := map[netip.AddrPort]bool{}
-	for _, t := range cfg.Transfers {
+	for _, i := range m.order {
+		t := m.transfers[i].conf
 		e := fmt.Sprintf("(tcp dst port %d)", t.Online.Port())
 		if t.Online.Addr().IsValid() && !t.Online.Addr().IsUnspecified() {
 			e = fmt.Sprintf("(tcp dst port %d and dst host %s)", t.Online.Port(), t.Online.Addr())

@@ -55,6 +55,7 @@ type worker struct {
 	admission   admission
 	memory      int64 // bound of buffered payload
 	maxSessions int
+	sessionsOf  [maxTransfers]int
 
 	handover []*queue.SPSC[parcel] // from worker i
 	peers    []*worker

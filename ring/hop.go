@@ -26,6 +26,9 @@ type nextHop struct {
 	macs    [12]byte // destination, source
 }
 
+// Static reports whether the hop is one of StaticHop.
+func (h *Hop) Static() bool { return !h.target.IsValid() }
+
 // Valid reports whether frames can be sent.
 func (h *Hop) Valid() bool { return h.next.Load() != nil }
 

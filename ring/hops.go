@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -96,6 +97,13 @@ func (h *Hops) Add(target netip.Addr) (*Hop, error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// Remove ends the care for a hop, which stays as it is.
+func (h *Hops) Remove(hop *Hop) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hops = slices.DeleteFunc(h.hops, func(o *Hop) bool { return o == hop })
 }
 
 // follow resolves all hops again, after events and from time to time.

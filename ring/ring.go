@@ -279,6 +279,20 @@ func (c *Config) where() string {
 	return c.Interface
 }
 
+// SetFilter replaces the kernel's filter at once: no packet is lost, and what
+// is in the ring stays there. nil is everything. It needs no capability.
+func (r *Ring) SetFilter(filter []bpf.RawInstruction) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return net.ErrClosed
+	}
+	if err := setFilter(r.fd, filter); err != nil {
+		return fmt.Errorf("ring: %s: attach the filter: %w", r.name, err)
+	}
+	return nil
+}
+
 // FD is the ring's socket, readable while frames are there that Next has not
 // passed. It stays the ring's own.
 func (r *Ring) FD() int { return r.fd }

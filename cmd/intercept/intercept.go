@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -36,10 +37,33 @@ type intercept struct {
 	server   *link.Server
 	captures []*reply.Capture
 	leaks    atomic.Int64
+
+	mu    sync.Mutex   // guards program and what follows
+	rings []*ring.Ring // of captures; the last that each was given
 }
 
-// run is the life of the program.
-func (i *intercept) run(ctx context.Context, host *appliance.Appliance) error {
+// Process implements appliance.Tool.
+func (i *intercept) Process() *conf.Process { return &i.conf.Process }
+
+// Reload implements appliance.Tool.
+func (i *intercept) Reload(next appliance.Tool) error {
+	n := next.(*intercept)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for k, r := range i.rings {
+		if err := r.SetFilter(n.program); err != nil && !errors.Is(err, net.ErrClosed) { // it will have it when it is opened
+			for _, r := range i.rings[:k] {
+				_ = r.SetFilter(i.program)
+			}
+			return err
+		}
+	}
+	i.conf, i.program = n.conf, n.program
+	return nil
+}
+
+// Run implements appliance.Tool.
+func (i *intercept) Run(ctx context.Context, host *appliance.Appliance) error {
 	i.host = host
 	guard, err := leak.NewGuard(i.conf.Interfaces)
 	if err != nil {
@@ -59,23 +83,23 @@ func (i *intercept) run(ctx context.Context, host *appliance.Appliance) error {
 		Admit:  guard.Check,
 		Logger: host.Log,
 	})
-	rings, err := i.openRings()
-	if err != nil {
+	if err := i.openRings(); err != nil {
 		return err
 	}
 	listeners, err := i.listen(ctx)
 	if err != nil {
-		closeAll(rings)
+		i.closeRings()
 		return err
 	}
 
 	var wg sync.WaitGroup
-	for n, r := range rings {
-		wg.Go(func() { i.capture(ctx, i.captures[n], r) })
+	for n := range i.captures {
+		wg.Go(func() { i.capture(ctx, n) })
 	}
 	wg.Go(func() { _ = i.server.Serve(ctx, listeners...) }) // it logs its errors
 	host.Registry.MustRegister(collector{i})
-	host.Ready(i)
+	host.Keep("cap_net_raw") // for an interface that comes again
+	host.Ready()
 	i.report(ctx)
 	wg.Wait()
 	i.summarize()
@@ -108,22 +132,21 @@ func (i *intercept) interfaces() []string {
 }
 
 // openRings opens a ring for each interface and makes its capture.
-func (i *intercept) openRings() ([]*ring.Ring, error) {
+func (i *intercept) openRings() error {
 	rewrites := make([]reply.Rewrite, 0, len(i.conf.Rewrites))
 	for _, r := range i.conf.Rewrites {
 		rewrites = append(rewrites, reply.Rewrite{From: packet.AddrFrom(r.From), To: packet.AddrFrom(r.To)})
 	}
-	var rings []*ring.Ring
 	for _, name := range i.interfaces() {
 		r, err := i.openRing(name)
 		if err != nil {
-			closeAll(rings)
-			return nil, err
+			i.closeRings()
+			return err
 		}
-		rings = append(rings, r)
+		i.rings = append(i.rings, r)
 		i.captures = append(i.captures, reply.NewCapture(name, i.router, i.conf.MaxBatch, rewrites))
 	}
-	return rings, nil
+	return nil
 }
 
 func (i *intercept) openRing(name string) (*ring.Ring, error) {
@@ -136,8 +159,8 @@ func (i *intercept) openRing(name string) (*ring.Ring, error) {
 	})
 }
 
-func closeAll(rings []*ring.Ring) {
-	for _, r := range rings {
+func (i *intercept) closeRings() {
+	for _, r := range i.rings {
 		_ = r.Close()
 	}
 }
@@ -159,9 +182,10 @@ func (i *intercept) listen(ctx context.Context) ([]net.Listener, error) {
 	return ls, nil
 }
 
-// capture runs c on r, and on a new ring whenever one ends.
-func (i *intercept) capture(ctx context.Context, c *reply.Capture, r *ring.Ring) {
-	for {
+// capture runs capture n on its ring, and on a new one whenever one ends.
+func (i *intercept) capture(ctx context.Context, n int) {
+	c := i.captures[n]
+	for r := i.rings[n]; ; {
 		err := c.Run(ctx, r)
 		if ctx.Err() != nil {
 			return
@@ -173,12 +197,23 @@ func (i *intercept) capture(ctx context.Context, c *reply.Capture, r *ring.Ring)
 				return
 			case <-time.After(reopenEvery):
 			}
-			if r, err = i.openRing(c.Name()); err == nil {
+			if r, err = i.reopen(n); err == nil {
 				break
 			}
 		}
 		i.host.Log.Info("capture goes on", "interface", c.Name())
 	}
+}
+
+// reopen opens the ring of capture n anew.
+func (i *intercept) reopen(n int) (*ring.Ring, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	r, err := i.openRing(i.captures[n].Name())
+	if err == nil {
+		i.rings[n] = r
+	}
+	return r, err
 }
 
 // report logs what the operator should see until ctx is done.

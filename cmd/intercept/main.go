@@ -18,16 +18,16 @@ import (
 
 func main() { os.Exit(appliance.Main("intercept", parse)) }
 
-func parse(args []string, out io.Writer) (*conf.Process, appliance.Run, error) {
+func parse(args []string, out io.Writer) (appliance.Tool, error) {
 	c, err := conf.ParseIntercept(args, out)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	program, err := compile(c.Filter)
 	if err != nil {
-		return nil, nil, fmt.Errorf("-F: %w", err)
+		return nil, fmt.Errorf("-F: %w", err)
 	}
-	return &c.Process, (&intercept{conf: c, program: program}).run, nil
+	return &intercept{conf: c, program: program}, nil
 }
 
 // compile makes the kernel's program of a filter.

@@ -30,7 +30,7 @@ func writeInfo(args []string) error {
 	}
 	c, err := conf.ParseTcpcopy(append(line, args...), os.Stdout)
 	switch {
-	case errors.Is(err, conf.ErrHelp), errors.Is(err, conf.ErrChecked):
+	case errors.Is(err, conf.ErrHelp), errors.Is(err, conf.ErrPrinted):
 		return nil
 	case err != nil:
 		return err

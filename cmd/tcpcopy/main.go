@@ -29,18 +29,31 @@ func main() {
 	os.Exit(appliance.Main("tcpcopy", parse))
 }
 
-func parse(args []string, out io.Writer) (*conf.Process, appliance.Run, error) {
-	c, err := conf.ParseTcpcopy(args, out)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &c.Process, func(ctx context.Context, a *appliance.Appliance) error { return run(ctx, a, c) }, nil
+// tcpcopy is the tool with its configuration, and its pipeline once it runs.
+type tcpcopy struct {
+	conf *conf.Tcpcopy
+	*pipeline.Pipeline
 }
 
-// run opens everything first, so that what is missing is reported before a
-// daemon leaves the terminal.
-func run(ctx context.Context, a *appliance.Appliance, c *conf.Tcpcopy) error {
-	if err := checkHost(a.Log, c); err != nil {
+func parse(args []string, out io.Writer) (appliance.Tool, error) {
+	c, err := conf.ParseTcpcopy(args, out)
+	if err != nil {
+		return nil, err
+	}
+	return &tcpcopy{conf: c}, nil
+}
+
+// Process implements appliance.Tool.
+func (t *tcpcopy) Process() *conf.Process { return &t.conf.Process }
+
+// Run implements appliance.Tool. It opens everything first, so that what is
+// missing is reported before a daemon leaves the terminal.
+func (t *tcpcopy) Run(ctx context.Context, a *appliance.Appliance) error {
+	c := t.conf
+	if err := checkTransfers(c); err != nil {
+		return err
+	}
+	if err := excludeHost(a.Log, c); err != nil {
 		return err
 	}
 	following, stop := context.WithCancel(context.Background())
@@ -49,19 +62,45 @@ func run(ctx context.Context, a *appliance.Appliance, c *conf.Tcpcopy) error {
 	if err != nil {
 		return asInput(err)
 	}
+	t.Pipeline = p
 	if err := a.Registry.Register(p); err != nil {
 		return err
 	}
-	for _, t := range c.Transfers {
-		a.Log.Info("copying", "transfer", t.String(), "from", source(c))
+	for _, x := range c.Transfers {
+		a.Log.Info("copying", "transfer", x.String(), "from", source(c))
 	}
-	a.Ready(p)
 	if len(c.Replay.Files) > 0 {
 		p.OnProgress = func(g replay.Progress) { a.Status(g.Line) }
 	}
+	a.Keep(needed(c)...)
+	a.Ready()
 	err = p.Run(ctx)
 	a.Status(nil)
 	return asInput(err)
+}
+
+// needed are the capabilities of a tcpcopy that runs.
+func needed(c *conf.Tcpcopy) (names []string) {
+	if c.SendMode == conf.SendLink {
+		names = append(names, "cap_net_admin") // to have neighbours confirmed
+	}
+	if len(c.Intercepts) == 0 {
+		names = append(names, "cap_net_raw") // for an interface of replies that comes again
+	}
+	return names
+}
+
+// Reload implements appliance.Tool.
+func (t *tcpcopy) Reload(next appliance.Tool) error {
+	c := next.(*tcpcopy).conf
+	if err := checkTransfers(c); err != nil {
+		return err
+	}
+	if err := t.Pipeline.Reload(c); err != nil {
+		return err
+	}
+	t.conf = c
+	return nil
 }
 
 // source says what is copied.
@@ -86,10 +125,9 @@ func asInput(err error) error {
 	return err
 }
 
-// checkHost compares the configuration with this host's own addresses: they
-// are no clients, and what is sent to them may come back as production's
-// traffic.
-func checkHost(log *slog.Logger, c *conf.Tcpcopy) error {
+// checkTransfers compares the targets with this host's own addresses: what is
+// sent to them may come back as production's traffic.
+func checkTransfers(c *conf.Tcpcopy) error {
 	own, err := ring.LocalAddrs()
 	if err != nil {
 		return err
@@ -107,8 +145,17 @@ func checkHost(log *slog.Logger, c *conf.Tcpcopy) error {
 			return fmt.Errorf("transfer %v: %v is this host, so the copy would be copied again: name the production address, ADDRESS:%d-%v", t, target.Addr(), online.Port(), target)
 		}
 	}
+	return nil
+}
+
+// excludeHost takes this host's own addresses out of the clients'.
+func excludeHost(log *slog.Logger, c *conf.Tcpcopy) error {
 	if c.Clients == nil {
 		return nil
+	}
+	own, err := ring.LocalAddrs()
+	if err != nil {
+		return err
 	}
 	for _, a := range own {
 		if c.Clients.Exclude(a) {

@@ -172,6 +172,9 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	}
 	conn.SetDeadline(time.Now().Add(Silence))
 	if err := p.open(); err != nil {
+		if p.r.bytes == 0 && errors.Is(err, io.EOF) {
+			return // somebody looked whether the port is open
+		}
 		s.totals.refused.Add(1)
 		if ctx.Err() == nil {
 			s.complain(conn, p.hello.Name, err)

@@ -60,15 +60,22 @@ type Core struct {
 
 // New makes a Core that sends through sink.
 func New(cfg Config, sink Sink) *Core {
+	c := &Core{sink: sink}
+	c.Configure(cfg)
+	c.pieces.init()
+	return c
+}
+
+// Configure makes cfg that of all sessions from now on. Replayed stays what it
+// was for New.
+func (c *Core) Configure(cfg Config) {
 	if cfg.NoResponse == 0 {
 		cfg.NoResponse = 120 * Second
 	}
 	if cfg.Keepalive == 0 {
 		cfg.Keepalive = cfg.NoResponse + 120*Second
 	}
-	c := &Core{cfg: cfg, sink: sink}
-	c.pieces.init()
-	return c
+	c.cfg = cfg
 }
 
 // Held is how many bytes of payload are in memory.

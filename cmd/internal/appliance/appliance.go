@@ -1,5 +1,6 @@
 // Package appliance is what the mains of tcpcopy and intercept share: the log,
-// the daemon, the pid file, signals, the metrics listener and exit statuses.
+// the daemon, the pid file, signals, reloading, the metrics listener and exit
+// statuses.
 package appliance
 
 import (
@@ -31,19 +32,43 @@ type Appliance struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry // what /metrics shows
 
-	tool  string
+	name  string
+	parse Parse
+	tool  Tool // as it runs
 	conf  *conf.Process
+	level *slog.LevelVar
 	out   *logFile
 	tell  func(*logFile) error // leaves the terminal and the daemon's parent
 	ready atomic.Bool
 
 	manager *notifier
+	reloads reloads
 }
 
-// Run is a tool's work. It calls Ready when its sockets are open, returns nil
-// when ctx is cancelled and it has ended in order, and an error of one line if
-// it cannot work.
-type Run func(ctx context.Context, a *Appliance) error
+// Tool is a tool with its configuration.
+type Tool interface {
+	// Process is what is configured now.
+	Process() *conf.Process
+	// Check tells what the configuration needs of this host and does not find,
+	// a line each with the mend: problems, with which the tool would not work,
+	// and warnings, which may pass by themselves.
+	Check(ctx context.Context) (problems, warnings []string)
+	// Run is the tool's work. It calls Ready when its sockets are open, returns
+	// nil when ctx is cancelled and it has ended in order, and an error of one
+	// line if it cannot work.
+	Run(ctx context.Context, a *Appliance) error
+	// Reload takes on what differs in the configuration of next, which is a
+	// tool of the same type that does not run; only settings differ that a
+	// reload can change. On an error nothing has changed. It is called between
+	// Ready and the end of Run.
+	Reload(next Tool) error
+
+	// Beat returns when everything that moves packets has come round once more,
+	// or has ended.
+	Beat()
+	// Status is how it goes, on one line.
+	Status() string
+}
 
 // InputError marks an error of Run that is of what the tool was given to read:
 // Main returns 2, as for what Parse finds wrong.
@@ -55,36 +80,42 @@ func (e *InputError) Unwrap() error { return e.Err }
 
 // Parse reads a command line; its errors are those of package conf. What it
 // finds wrong with the configuration exits with 2, what Run finds with 1.
-type Parse func(args []string, out io.Writer) (*conf.Process, Run, error)
+type Parse func(args []string, out io.Writer) (Tool, error)
 
-// Main runs tool and returns the exit status of the process.
+// Main runs the tool of that name and returns the exit status of the process.
 //
 // SIGINT and SIGTERM cancel the context of Run; a second one exits at once.
-// SIGHUP reopens the log file. With -d the process starts itself anew in the
-// background and waits until that one is ready or has failed.
-func Main(tool string, parse Parse) int {
+// SIGHUP reopens the log file and reloads the configuration. With -d the
+// process starts itself anew in the background and waits until that one is
+// ready or has failed.
+func Main(name string, parse Parse) int {
 	// Neither a lost reader of our output nor a lost terminal ends us.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
-	c, run, err := parse(os.Args[1:], os.Stdout)
+	tool, err := parse(os.Args[1:], os.Stdout)
 	switch {
-	case errors.Is(err, conf.ErrHelp), errors.Is(err, conf.ErrChecked):
+	case errors.Is(err, conf.ErrHelp), errors.Is(err, conf.ErrPrinted):
 		return exitOK
 	case errors.Is(err, conf.ErrVersion):
-		fmt.Println(tool, Version())
+		fmt.Println(name, Version())
 		return exitOK
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "%s: %v\n", tool, err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return exitUsage
+	}
+	c := tool.Process()
+	if c.Check {
+		return check(name, tool)
 	}
 	tell := func(*logFile) error { return nil }
 	if c.Daemon {
 		if !isDaemon() {
-			return daemonize(tool, c)
+			return daemonize(name, c)
 		}
 		tell = enterDaemon()
 	}
-	if err := host(tool, c, run, tell); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", tool, err)
+	a := &Appliance{name: name, parse: parse, tool: tool, conf: c, tell: tell, Registry: newRegistry(name), manager: newNotifier()}
+	if err := a.host(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		var input *InputError
 		if errors.As(err, &input) {
 			return exitUsage
@@ -94,21 +125,43 @@ func Main(tool string, parse Parse) int {
 	return exitOK
 }
 
+// check tells whether this host has what the tool needs, and returns the exit
+// status.
+func check(name string, tool Tool) int {
+	problems, warnings := tool.Check(context.Background())
+	for _, line := range tool.Process().Notes {
+		fmt.Printf("%s: note: %s\n", name, line)
+	}
+	for _, line := range warnings {
+		fmt.Printf("%s: warning: %s\n", name, line)
+	}
+	for _, line := range problems {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, line)
+	}
+	if len(problems) > 0 {
+		return exitUsage
+	}
+	fmt.Printf("%s: the configuration is right\n", name)
+	return exitOK
+}
+
 // host runs the tool between the opening and the closing of what it lives in.
-func host(tool string, c *conf.Process, run Run, tell func(*logFile) error) error {
-	out, err := openLog(c.LogFile)
-	if err != nil {
+func (a *Appliance) host() (err error) {
+	c := a.conf
+	if a.out, err = openLog(c.LogFile); err != nil {
 		return err
 	}
-	defer out.Close()
+	defer a.out.Close()
 	pid, err := lockPidFile(c.PidFile)
 	if err != nil {
 		return err
 	}
 	defer pid.Close()
 
-	log := newLogger(c, out, c.LogFile == "" && toJournal(os.Stderr))
-	a := &Appliance{Log: log, Registry: newRegistry(tool), tool: tool, conf: c, out: out, tell: tell, manager: newNotifier()}
+	a.Log, a.level = newLogger(c, a.out, c.LogFile == "" && toJournal(os.Stderr))
+	a.reloads.prefix = a.name + "_"
+	a.reloads.ended(nil)
+	a.Registry.MustRegister(&a.reloads)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	a.watchSignals(stop, pid)
@@ -118,11 +171,11 @@ func host(tool string, c *conf.Process, run Run, tell func(*logFile) error) erro
 	}
 	defer closeWeb()
 
-	a.Log.Info("starting", "tool", tool, "version", Version(), "pid", os.Getpid())
+	a.Log.Info("starting", "tool", a.name, "version", Version(), "pid", os.Getpid())
 	for _, n := range c.Notes {
 		a.Log.Warn(n)
 	}
-	if err := run(ctx, a); err != nil {
+	if err := a.tool.Run(ctx, a); err != nil {
 		if c.LogFile != "" {
 			a.Log.Error("failed", "error", err)
 		}
@@ -133,9 +186,9 @@ func host(tool string, c *conf.Process, run Run, tell func(*logFile) error) erro
 }
 
 // Ready says that the tool works: /-/ready answers 200, the process that
-// started a daemon returns to its shell, and a service manager hears of it, as
-// of h from now on. Further calls do nothing.
-func (a *Appliance) Ready(h Health) {
+// started a daemon returns to its shell, and a service manager hears of it.
+// Further calls do nothing.
+func (a *Appliance) Ready() {
 	if a.ready.Swap(true) {
 		return
 	}
@@ -144,19 +197,16 @@ func (a *Appliance) Ready(h Health) {
 	}
 	if a.manager != nil {
 		a.manager.ready()
-		go a.manager.watch(h)
+		go a.manager.watch(a.tool.Beat, a.status)
 	}
 }
 
-// reload opens the log file anew.
-func (a *Appliance) reload() {
-	if a.ready.Load() {
-		a.manager.reloading()
-		defer a.manager.ready()
+// status is what the service manager shows.
+func (a *Appliance) status() string {
+	if err := a.reloads.failure(); err != nil {
+		return a.tool.Status() + "; the last reload failed: " + err.Error()
 	}
-	if err := a.out.Reopen(); err != nil {
-		a.Log.Error("cannot reopen the log file, going on with the old one", "error", err)
-	}
+	return a.tool.Status()
 }
 
 // Status shows a line below the log, where that goes to a terminal, until the
@@ -181,8 +231,10 @@ func (a *Appliance) watchSignals(stop context.CancelFunc, pid *pidFile) {
 		stopping := false
 		for s := range signals {
 			switch {
+			case s == syscall.SIGHUP && !stopping:
+				a.hangup()
 			case s == syscall.SIGHUP:
-				a.reload()
+				a.reopen()
 			case stopping:
 				a.Log.Warn("ending at once", "signal", s.String())
 				pid.Close()

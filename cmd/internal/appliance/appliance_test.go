@@ -27,19 +27,34 @@ const toolEnv = "APPLIANCE_TEST_TOOL"
 
 func TestMain(m *testing.M) {
 	if behaviour := os.Getenv(toolEnv); behaviour != "" {
-		os.Exit(Main("tool", func(args []string, out io.Writer) (*conf.Process, Run, error) {
+		os.Exit(Main("tool", func(args []string, out io.Writer) (Tool, error) {
 			c, err := conf.ParseIntercept(args, out)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
-			return &c.Process, func(ctx context.Context, a *Appliance) error { return work(ctx, a, behaviour) }, nil
+			return &testTool{conf: c, behaviour: behaviour}, nil
 		}))
 	}
 	os.Exit(m.Run())
 }
 
-func work(ctx context.Context, a *Appliance, behaviour string) error {
-	switch behaviour {
+// testTool is one that behaves as named.
+type testTool struct {
+	conf      *conf.Intercept
+	behaviour string
+}
+
+func (t *testTool) Process() *conf.Process { return &t.conf.Process }
+
+func (t *testTool) Check(context.Context) (problems, warnings []string) {
+	if t.behaviour == "misses" {
+		return []string{"no interface eth9", "no capability"}, []string{"no route yet"}
+	}
+	return nil, nil
+}
+
+func (t *testTool) Run(ctx context.Context, a *Appliance) error {
+	switch t.behaviour {
 	case "fails":
 		return errors.New("eth9 is gone; name another interface")
 	case "refuses":
@@ -48,27 +63,34 @@ func work(ctx context.Context, a *Appliance, behaviour string) error {
 		panic("a defect")
 	case "quits":
 		return nil
+	case "keeps":
+		a.Keep("cap_net_raw", "cap_net_admin")
 	}
-	a.Ready(health{behaviour})
+	a.Ready()
 	fmt.Println("ready")
 	<-ctx.Done()
-	if behaviour == "lingers" {
+	if t.behaviour == "lingers" {
 		fmt.Println("lingering")
 		select {}
 	}
 	return nil
 }
 
-// health is that of a tool that behaves as named.
-type health struct{ behaviour string }
+func (t *testTool) Reload(next Tool) error {
+	if t.behaviour == "stays" {
+		return errors.New("not now")
+	}
+	t.conf = next.(*testTool).conf
+	return nil
+}
 
-func (h health) Beat() {
-	if h.behaviour == "hangs" {
+func (t *testTool) Beat() {
+	if t.behaviour == "hangs" {
 		select {}
 	}
 }
 
-func (h health) Status() string { return "all is well" }
+func (t *testTool) Status() string { return "all is well" }
 
 // tool prepares a process that behaves as named.
 func tool(t *testing.T, behaviour string, args ...string) *exec.Cmd {
@@ -145,7 +167,8 @@ func TestExitStatusAndStandardErrorTellWhatHappened(t *testing.T) {
 	}{
 		{"help", "quits", []string{"-h"}, 0, `(?s)^Usage: .*--version`, `^$`},
 		{"version", "quits", []string{"-v"}, 0, `^tool \S.*\n$`, `^$`},
-		{"check", "quits", []string{"--check-config"}, 0, `the configuration is right`, `^$`},
+		{"check", "quits", []string{"--check-config"}, 0, `^tool: the configuration is right\n$`, `^$`},
+		{"check fails", "misses", []string{"--check-config"}, 2, `^tool: warning: no route yet\n$`, `^tool: no interface eth9\ntool: no capability\n$`},
 		{"usage", "quits", []string{"-p", "x"}, 2, `^$`, `^tool: -p, --port: [^\n]+\n$`},
 		{"run", "fails", nil, 1, `^$`, `(?m)^tool: eth9 is gone; name another interface$`},
 		{"input", "refuses", nil, 2, `^$`, `(?m)^tool: input: a.pcap is no recording$`},

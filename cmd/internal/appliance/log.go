@@ -126,18 +126,22 @@ func (l *logFile) Close() {
 	}
 }
 
-// newLogger makes the log that c asks for. In the journal, records have their
-// level in front and no time.
-func newLogger(c *conf.Process, out io.Writer, inJournal bool) *slog.Logger {
-	var level slog.Level
-	// conf lets only names of levels through.
-	_ = level.UnmarshalText([]byte(c.LogLevel))
+// newLogger makes the log that c asks for, with its level. In the journal,
+// records have their level in front and no time.
+func newLogger(c *conf.Process, out io.Writer, inJournal bool) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	setLevel(level, c)
 	options := &slog.HandlerOptions{Level: level}
 	if inJournal {
 		out, options.ReplaceAttr = &journal{out: out}, withoutTime
 	}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(out, options))
+		return slog.New(slog.NewJSONHandler(out, options)), level
 	}
-	return slog.New(slog.NewTextHandler(out, options))
+	return slog.New(slog.NewTextHandler(out, options)), level
+}
+
+func setLevel(level *slog.LevelVar, c *conf.Process) {
+	// conf lets only names of levels through.
+	_ = level.UnmarshalText([]byte(c.LogLevel))
 }

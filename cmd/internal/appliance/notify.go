@@ -57,28 +57,19 @@ func (n *notifier) reloading() {
 	n.tell("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000)
 }
 
-// Health is what a tool can say of itself while it works.
-type Health interface {
-	// Beat returns when everything that moves packets has come round once more,
-	// or has ended.
-	Beat()
-	// Status is how it goes, on one line.
-	Status() string
-}
-
 // statusEvery is how often the manager gets a status.
 const statusEvery = 10 * time.Second
 
-// watch tells the manager about h as long as the process lives. A tool that
-// does not come round any more is restarted by the manager.
-func (n *notifier) watch(h Health) {
+// watch tells the manager about the tool as long as the process lives. One
+// that does not come round any more is restarted by the manager.
+func (n *notifier) watch(beat func(), status func() string) {
 	every := statusEvery
 	if n.watchdog > 0 {
 		every = min(every, n.watchdog/3)
 	}
 	for ; ; time.Sleep(every) {
-		h.Beat()
-		n.status(h.Status())
+		beat()
+		n.status(status())
 		n.feed()
 	}
 }

@@ -124,7 +124,7 @@ func TestJournalGetsLevelsAndNoTimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log := newLogger(&conf.Process{LogLevel: "debug", LogFormat: format}, f, true)
+		log, _ := newLogger(&conf.Process{LogLevel: "debug", LogFormat: format}, f, true)
 		log.Info("a", "time", "b")
 		log.WithGroup("x").Warn("a", "time", "b")
 		log.Error("a")

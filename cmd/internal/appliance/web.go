@@ -82,14 +82,14 @@ func (a *Appliance) routes(errorLog promhttp.Logger) http.Handler {
 		ErrorHandling:       promhttp.ContinueOnError,
 	}))
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "%s is healthy\n", a.tool)
+		fmt.Fprintf(w, "%s is healthy\n", a.name)
 	})
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if !a.ready.Load() {
-			http.Error(w, a.tool+" is starting", http.StatusServiceUnavailable)
+			http.Error(w, a.name+" is starting", http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintf(w, "%s is ready\n", a.tool)
+		fmt.Fprintf(w, "%s is ready\n", a.name)
 	})
 	if a.conf.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and what the runtime names
@@ -98,6 +98,6 @@ func (a *Appliance) routes(errorLog promhttp.Logger) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	mux.Handle("GET /", page.Handler(a.tool, Version()))
+	mux.Handle("GET /", page.Handler(a.name, Version()))
 	return mux
 }

@@ -32,8 +32,9 @@ func webOf(t *testing.T, c *conf.Process) (a *Appliance, address string) {
 	}
 	t.Cleanup(out.Close)
 	c.WebListen, c.LogLevel, c.LogFormat = "127.0.0.1:0", "info", "text"
-	a = &Appliance{Log: newLogger(c, out, false), Registry: newRegistry("tool"), tool: "tool", conf: c,
+	a = &Appliance{Registry: newRegistry("tool"), name: "tool", conf: c,
 		tell: func(*logFile) error { return nil }}
+	a.Log, _ = newLogger(c, out, false)
 	stop, err := a.serveWeb()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +169,7 @@ func TestWebServesMetricsAndStates(t *testing.T) {
 	get("/metrics", 200, "process_resident_memory_bytes")
 	get("/-/healthy", 200, "tool is healthy")
 	get("/-/ready", 503, "tool is starting")
-	a.Ready(health{})
+	a.Ready()
 	get("/-/ready", 200, "tool is ready")
 	get("/", 200, "<h1>tool")
 	get("/else", 404, "")
