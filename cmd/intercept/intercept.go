@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance"
 	"github.com/tcpcopy-go/tcpcopy/conf"
@@ -98,7 +99,7 @@ func (i *intercept) Run(ctx context.Context, host *appliance.Appliance) error {
 	}
 	wg.Go(func() { _ = i.server.Serve(ctx, listeners...) }) // it logs its errors
 	host.Registry.MustRegister(collector{i})
-	host.Keep("cap_net_raw") // for an interface that comes again
+	host.Keep(unix.CAP_NET_RAW) // for an interface that comes again
 	host.Ready()
 	i.report(ctx)
 	wg.Wait()

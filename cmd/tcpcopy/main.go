@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance"
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline"
@@ -80,14 +82,14 @@ func (t *tcpcopy) Run(ctx context.Context, a *appliance.Appliance) error {
 }
 
 // needed are the capabilities of a tcpcopy that runs.
-func needed(c *conf.Tcpcopy) (names []string) {
+func needed(c *conf.Tcpcopy) (capabilities []int) {
 	if c.SendMode == conf.SendLink {
-		names = append(names, "cap_net_admin") // to have neighbours confirmed
+		capabilities = append(capabilities, unix.CAP_NET_ADMIN) // to have neighbours confirmed
 	}
 	if len(c.Intercepts) == 0 {
-		names = append(names, "cap_net_raw") // for an interface of replies that comes again
+		capabilities = append(capabilities, unix.CAP_NET_RAW) // for an interface of replies that comes again
 	}
-	return names
+	return capabilities
 }
 
 // Reload implements appliance.Tool.

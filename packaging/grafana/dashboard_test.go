@@ -111,6 +111,8 @@ func TestEveryMetricOfImportanceIsShown(t *testing.T) {
 		"tcpcopy_handed_over_packets_total": true, "tcpcopy_accepted_payload_bytes_total": true, "tcpcopy_reproduction_ratio": true,
 		"tcpcopy_sessions_midstream_total": true, "tcpcopy_link_reconnects_total": true,
 		"intercept_replies_captured_total": true, "intercept_malformed_packets_total": true, "intercept_link_rtt_seconds": true,
+		"tcpcopy_config_last_reload_successful": true, "tcpcopy_config_last_reload_success_timestamp_seconds": true,
+		"intercept_config_last_reload_successful": true, "intercept_config_last_reload_success_timestamp_seconds": true,
 	}
 	// What a service, which has assistants and records nothing, does not have.
 	offline := regexp.MustCompile(`^tcpcopy_(replay_|reply_capture_|replies_captured_)`)

@@ -64,7 +64,7 @@ func (t *testTool) Run(ctx context.Context, a *Appliance) error {
 	case "quits":
 		return nil
 	case "keeps":
-		a.Keep("cap_net_raw", "cap_net_admin")
+		a.Keep(unix.CAP_NET_RAW, unix.CAP_NET_ADMIN)
 	}
 	a.Ready()
 	fmt.Println("ready")

@@ -2,56 +2,37 @@ package appliance
 
 import (
 	"fmt"
-	"slices"
-	"strings"
+	"syscall"
+	"unsafe"
 
-	"kernel.org/pub/linux/libs/security/libcap/cap"
+	"golang.org/x/sys/unix"
 )
 
-// files are the capabilities that root reads and writes other users' files by:
-// a log that is opened anew, a configuration that is reloaded, the pid file. A
-// service with a user of its own has none of them.
-var files = []cap.Value{cap.DAC_OVERRIDE, cap.DAC_READ_SEARCH}
-
 // Keep gives up the process's capabilities (capabilities(7)), in all threads,
-// but for those named and for those of root about files. Call it when the
-// sockets are open. A process that may not give them up keeps them and says so
-// in the log.
-func (a *Appliance) Keep(names ...string) {
-	kept, err := keep(names)
-	if err != nil {
-		a.Log.Warn("capabilities are kept", "error", err)
-		return
+// but for those named, unix.CAP_..., and for those by which root opens other
+// users' files: a log or a configuration that is read anew. Call it when the
+// sockets are open. What cannot be given up is told in the log, and kept.
+func (a *Appliance) Keep(capabilities ...int) {
+	if err := keep(append(capabilities, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH)); err != nil {
+		a.Log.Warn("capabilities that are not needed any more are kept", "error", err)
 	}
-	a.Log.Info("capabilities that are not needed any more are given up", "kept", strings.Join(kept, ","))
 }
 
-// keep returns the names of what is left.
-func keep(names []string) (kept []string, err error) {
-	wanted := slices.Clone(files)
-	for _, n := range names {
-		v, err := cap.FromName(n)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n, err)
-		}
-		wanted = append(wanted, v)
+func keep(capabilities []int) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets, wanted [2]unix.CapUserData // 32 capabilities each
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
 	}
-	now, next := cap.GetProc(), cap.NewSet()
-	for _, v := range wanted {
-		has, err := now.GetFlag(cap.Permitted, v)
-		if err != nil {
-			return nil, err
-		}
-		if !has {
-			continue
-		}
-		if err := next.SetFlag(cap.Permitted, true, v); err != nil {
-			return nil, err
-		}
-		if err := next.SetFlag(cap.Effective, true, v); err != nil {
-			return nil, err
-		}
-		kept = append(kept, v.String())
+	for _, c := range capabilities {
+		bit := uint32(1) << (c % 32)
+		wanted[c/32].Permitted |= sets[c/32].Permitted & bit
+		wanted[c/32].Effective |= sets[c/32].Permitted & bit
 	}
-	return kept, next.SetProc()
+	// capset(2) is of one thread; the others begin with what this one has.
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&wanted[0])), 0)
+	if errno != 0 {
+		return fmt.Errorf("capset: %w", errno)
+	}
+	return nil
 }

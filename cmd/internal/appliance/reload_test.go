@@ -1,14 +1,12 @@
 package appliance
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 )
@@ -120,31 +118,4 @@ func TestWhatTheToolRefusesIsNotReloaded(t *testing.T) {
 	r.write("[log]\nlevel = \"info\"\n")
 	r.reload("not now$")
 	r.logged(`level=ERROR msg="the configuration is not reloaded, the old one stays" error="not now"\n(?s).*error="not now"\n$`)
-}
-
-func TestAllThreadsKeepNamedCapabilitiesOnly(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if testing.Short() {
-			t.Skip("only root has capabilities to give up")
-		}
-		t.Fatal("only root has capabilities to give up: run the tests as root, or with -short")
-	}
-	c := tool(t, "keeps")
-	start(t, c, "ready")
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", c.Process.Pid))
-	if err != nil || len(files) < 2 {
-		t.Fatal(files, err)
-	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// linux/capability.h: DAC_OVERRIDE 1, DAC_READ_SEARCH 2, NET_ADMIN 12, NET_RAW 13.
-		for _, want := range []string{"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000003006\n", "CapEff:\t0000000000003006\n", "CapAmb:\t0000000000000000\n"} {
-			if !strings.Contains(string(b), want) {
-				t.Errorf("%s lacks %q:\n%s", f, want, b)
-			}
-		}
-	}
 }

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
+)
+
+// reloadable has the tcpcopy read its transfer, its intercepts and more from a
+// file, which the function that it returns writes and has read.
+func (p *play) reloadable() (reload func(online string, intercepts int, more string)) {
+	path := filepath.Join(p.Lab.Dir, "online.toml")
+	t := p.Copiers[0]
+	write := func(online string, intercepts int, more string) {
+		text := fmt.Sprintf("[[transfer]]\nonline = %q\ntarget = \"%s:80\"\n", online, lab.TargetAddr4)
+		for i := range intercepts {
+			text += fmt.Sprintf("[[intercept]]\naddress = %q\n", lab.AssistantAddr4(i))
+		}
+		p.must(os.WriteFile(path, []byte(text+more), 0o644))
+	}
+	write("80", 1, "")
+	t.Args = []string{t.Args[0], "--config", path, "-c", lab.Pool4, "-B", "64", "--web.listen-address", stage.MetricsAddr}
+	return func(online string, intercepts int, more string) {
+		p.Helper()
+		write(online, intercepts, more)
+		before := p.metric("tcpcopy_config_last_reload_success_timestamp_seconds")
+		p.must(t.Process.Signal(syscall.SIGHUP))
+		for range 500 {
+			if p.metric("tcpcopy_config_last_reload_success_timestamp_seconds") > before {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		p.Fatalf("not reloaded:\n%s", t.Process.Tail(10))
+	}
+}
+
+func (p *play) metric(name string) float64 {
+	p.Helper()
+	m, err := p.Copiers[0].Metrics()
+	p.must(err)
+	return m.Sum(name)
+}
+
+func TestReloadsUnderLoadLoseNothing(t *testing.T) {
+	p := small(t, stage.Small{Options: lab.Options{Offload: true, Assistants: 2}})
+	reload := p.reloadable()
+	p.must(p.Intercepts[0].Start(p.ctx, "intercept"))
+	p.must(p.Intercepts[1].Start(p.ctx, "intercept"))
+	p.must(p.Copiers[0].Start(p.ctx, "tcpcopy"))
+	reload("80", 2, "") // the target's answers go through both
+	for range 250 {
+		if p.metric("tcpcopy_link_up") == 2 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	long := p.load(load.Config{Conns: 40, Rate: 600, Duration: 4 * time.Second})
+	short := p.load(load.Config{Conns: 100, Rate: 100, Duration: 4 * time.Second, Close: "server"})
+	for i := range 10 {
+		// The filter, the matcher, the limits and the session engine change each time.
+		more := fmt.Sprintf("[[transfer]]\nonline = %q\ntarget = \"%s:80\"\n[session]\nmemory = \"%dMiB\"\n", fmt.Sprint(9000+i%3), lab.TargetAddr4, 256+i)
+		reload("80", 2, more)
+		time.Sleep(300 * time.Millisecond)
+	}
+	p.wait(long)
+	p.wait(short)
+	r := p.judge(verdict.Rules{})
+	p.exact(r)
+	if r.Target[0].Connections != r.Online[0].Connections {
+		t.Errorf("%d connections at the target for %d at production: sessions were given up", r.Target[0].Connections, r.Online[0].Connections)
+	}
+	p.end()
+}
+
+func TestSessionsOfARemovedTransferAreCopiedToTheirEnd(t *testing.T) {
+	p := small(t, usual)
+	p.quiet = 2 * time.Second // some are to be missing
+	reload := p.reloadable()
+	p.copy()
+	old := p.load(load.Config{Conns: 20, Rate: 300, Duration: 5 * time.Second})
+	time.Sleep(time.Second)
+	reload("81", 1, "")
+	left := p.wait(p.load(load.Config{Conns: 20, Rate: 100, Duration: time.Second, Close: "server"}))
+	reload("80", 1, "")
+	again := p.wait(p.load(load.Config{Conns: 20, Rate: 100, Duration: time.Second, Close: "server"}))
+	p.wait(old)
+	r := p.judge(verdict.Rules{})
+	t.Log(r.Copy)
+	if r.Copy.Missing != left.Requests || r.Copy.Target != r.Copy.Online-left.Requests || r.Target[0].Connections != 20+again.Connections {
+		t.Errorf("want all but the %d requests on new connections while the transfer was removed, on %d connections:\n%s", left.Requests, 20+again.Connections, r)
+	}
+	p.end()
+}
+
+func TestABrokenFileLeavesTheCopyAsItWas(t *testing.T) {
+	p := small(t, usual)
+	p.reloadable()
+	p.copy()
+	l := p.load(load.Config{Conns: 20, Rate: 300, Duration: 3 * time.Second})
+	p.must(os.WriteFile(filepath.Join(p.Lab.Dir, "online.toml"), []byte("[[transfer]]\nonline = \"eighty\"\n"), 0o644))
+	p.must(p.Copiers[0].Process.Signal(syscall.SIGHUP))
+	p.wait(l)
+	p.exact(p.judge(verdict.Rules{}))
+	if log := p.Copiers[0].Process.Tail(30); !strings.Contains(log, "the old one stays") || p.metric("tcpcopy_config_last_reload_successful") != 0 {
+		t.Errorf("nothing tells of the broken file:\n%s", log)
+	}
+	p.end()
+}
