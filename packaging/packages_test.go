@@ -160,38 +160,10 @@ func TestDebsInstallUpgradeRemoveAndPurge(t *testing.T) {
 	t.Log(throwaway(t, "testdata/dpkg.sh", old, new))
 }
 
-func TestRpmsInstallUpgradeAndVerify(t *testing.T) {
+func TestRpmsInstallVerifyUpgradeAndErase(t *testing.T) {
 	old, new := packages(t)
-	if os.Geteuid() != 0 {
-		t.Fatal("needs root to install packages; -short leaves this test out")
+	if _, err := os.Stat("/etc/debian_version"); err != nil {
+		t.Skip("the rpms are installed on Debian only, whose rpm knows no other package")
 	}
-	root := t.TempDir()
-	rpm := func(args ...string) string {
-		t.Helper()
-		return output(t, "rpm", append([]string{"--root", root}, args...)...)
-	}
-	// The root has no shell for scripts; they are the same as the debs'.
-	rpm("-i", "--nodeps", "--noscripts", one(t, old, "tcpcopy-*.rpm"), one(t, old, "intercept-*.rpm"))
-	online := filepath.Join(root, "etc/tcpcopy/online.toml")
-	rpm("-V", "--nodeps", "tcpcopy", "intercept")
-	if err := os.WriteFile(online, []byte("# by the operator\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	rpm("-U", "--nodeps", "--noscripts", one(t, new, "tcpcopy-*.rpm"), one(t, new, "intercept-*.rpm"))
-	if b, err := os.ReadFile(online); err != nil || string(b) != "# by the operator\n" {
-		t.Errorf("the upgrade left %q, %v", b, err)
-	}
-	rpm("-e", "--nodeps", "--noscripts", "tcpcopy", "intercept")
-	var left []string
-	for _, dir := range []string{"etc", "usr"} {
-		_ = filepath.WalkDir(filepath.Join(root, dir), func(path string, d os.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && path != online+".rpmsave" && !strings.Contains(path, "/usr/lib/sysimage/") {
-				left = append(left, path)
-			}
-			return err
-		})
-	}
-	if left != nil {
-		t.Errorf("erased, and left: %v", left)
-	}
+	t.Log(throwaway(t, "testdata/rpm.sh", old, new))
 }

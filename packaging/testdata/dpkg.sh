@@ -4,26 +4,8 @@
 # away. The test runs it in a mount namespace of its own.
 set -eu
 
-fail() {
-	echo "dpkg.sh: $*" >&2
-	exit 1
-}
-
 . "$(dirname "$0")/root.sh"
-
-# A systemctl that writes down what it is told.
-mkdir -p /mnt/root/run/systemd/system
-rm /mnt/root/usr/bin/systemctl
-cat >/mnt/root/usr/bin/systemctl <<'END'
-#!/bin/sh
-echo "$@" >>/mnt/debs/told
-END
-chmod +x /mnt/root/usr/bin/systemctl
-told() {
-	cat >/mnt/debs/want
-	sort -u /mnt/debs/told | diff /mnt/debs/want - || fail "$1: systemctl was told something else"
-	rm /mnt/debs/told
-}
+. "$(dirname "$0")/told.sh"
 
 inside dpkg -i /mnt/debs/old/tcpcopy_*.deb /mnt/debs/old/intercept_*.deb
 for tool in tcpcopy intercept; do
@@ -32,7 +14,9 @@ for tool in tcpcopy intercept; do
 done
 inside itercept --version >/dev/null || fail "itercept does not run"
 inside tcpcopy --config /etc/tcpcopy/online.toml --check-config && fail "the configuration as installed copies somewhere"
-inside intercept --config /etc/tcpcopy/intercept.toml --check-config
+# In a network that does not forward, whatever this machine does.
+unshare --net sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+	exec chroot /mnt/root intercept --config /etc/tcpcopy/intercept.toml --check-config'
 [ -z "$(find /mnt/upper/etc/systemd -type l 2>/dev/null)" ] || fail "the installation enables a service"
 inside systemd-analyze verify --man=yes tcpcopy@online.service intercept.service intercept@two.service
 for unit in tcpcopy@online intercept intercept@two; do
