@@ -1,6 +1,7 @@
 // Package appliance tells whether tcpcopy lives the life of a service: real
 // systemd boots on two hosts of the lab, dpkg installs the packages, systemctl
-// runs them. `make appliance` runs it; it takes about a minute and a half.
+// runs them. `make packaged` runs the short form, which starts, reloads and
+// removes; `make appliance` all of it, in about two minutes.
 package appliance
 
 import (
@@ -10,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,15 +29,22 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// build builds the programs of the lab and the packages of two versions.
+// whole reports whether the long form is asked for.
+func whole() bool { return os.Getenv("TCL_APPLIANCE") != "" }
+
+// build builds the programs of the lab and the packages, in the long form of
+// two versions.
 func build(t *testing.T) (programs stage.Programs, debs string) {
 	t.Helper()
 	bin, debs := t.TempDir(), t.TempDir()
-	for _, args := range [][]string{
+	commands := [][]string{
 		{"go", "build", "-o", bin, "../../cmd/tcpcopy", "../../cmd/intercept", "../../cmd/tcpcopy-lab"},
 		{"../build", filepath.Join(debs, "old"), "v1.2.3", runtime.GOARCH},
-		{"../build", filepath.Join(debs, "new"), "v1.3.0", runtime.GOARCH},
-	} {
+	}
+	if whole() {
+		commands = append(commands, []string{"../build", filepath.Join(debs, "new"), "v1.3.0", runtime.GOARCH})
+	}
+	for _, args := range commands {
 		c := exec.Command(args[0], args[1:]...)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
@@ -50,8 +57,11 @@ func build(t *testing.T) (programs stage.Programs, debs string) {
 }
 
 func TestServicesLiveAndLeave(t *testing.T) {
-	if os.Getenv("TCL_APPLIANCE") == "" {
-		t.Skip("boots systemd; make appliance, or TCL_APPLIANCE=1")
+	if testing.Short() {
+		t.Skip("boots systemd")
+	}
+	if os.Geteuid() != 0 {
+		t.Fatal("needs root to boot systemd; -short leaves this test out")
 	}
 	programs, debs := build(t)
 	s, err := stage.NewSmall(t.Context(), programs, stage.Small{Options: lab.Options{Offload: true, Assistants: 1}, Origin: stage.Origin{Embedded: true}})
@@ -59,6 +69,7 @@ func TestServicesLiveAndLeave(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 	production := boot(t, "production", s.Copiers[0].Host.Namespace(), debs)
 	assistant := boot(t, "assistant", s.Intercepts[0].Host.Namespace(), debs)
+	services := map[string]*machine{online: production, "intercept": assistant}
 
 	step(t, "installing starts nothing", func() {
 		production.run("sh", "-c", "dpkg -i /debs/old/tcpcopy_*.deb")
@@ -77,13 +88,13 @@ func TestServicesLiveAndLeave(t *testing.T) {
 		production.run("systemctl", "stop", online)
 	})
 
-	configuration := fmt.Sprintf("[[transfer]]\nonline = \"80\"\ntarget = \"%s:80\"\n[[intercept]]\naddress = %q\n[session]\nclients = [%q]\n[metrics]\nlisten = %q\n",
-		lab.TargetAddr4, lab.AssistantAddr4(0), lab.Pool4, stage.MetricsAddr)
+	configuration := fmt.Sprintf("[[transfer]]\nonline = \"80\"\ntarget = \"%s:80\"\n[[intercept]]\naddress = %q\n[metrics]\nlisten = %q\n[session]\nclients = [%q]\n",
+		lab.TargetAddr4, lab.AssistantAddr4(0), stage.MetricsAddr, lab.Pool4)
 	production.write("/etc/tcpcopy/online.toml", configuration)
 	step(t, "systemctl start", func() {
 		assistant.run("systemctl", "enable", "--now", "intercept")
 		production.run("systemctl", "enable", "--now", online)
-		for unit, m := range map[string]*machine{online: production, "intercept": assistant} {
+		for unit, m := range services {
 			user := strings.TrimSuffix(unit, "@online")
 			if got := m.run("ps", "-o", "user:20=", "-p", m.property(unit, "MainPID")); got != user {
 				t.Errorf("%s runs as %s", unit, got)
@@ -106,91 +117,30 @@ func TestServicesLiveAndLeave(t *testing.T) {
 		}
 	})
 
-	step(t, "the watchdog is fed", func() {
-		for unit, m := range map[string]*machine{online: production, "intercept": assistant} {
-			before := m.number(unit, "WatchdogTimestampMonotonic")
-			m.eventually(unit+" feeds it", func() bool { return m.number(unit, "WatchdogTimestampMonotonic") > before })
-		}
-	})
-
-	step(t, "reloading costs no session", func() {
-		pid := production.property(online, "MainPID")
-		copies(t, s, func() {
-			production.run("systemctl", "reload", online)
-			assistant.run("systemctl", "reload", "intercept")
-		})
-		if now := production.property(online, "MainPID"); now != pid {
-			t.Errorf("process %s is now %s", pid, now)
-		}
-	})
-
-	step(t, "restarting intercept costs no session", func() {
-		copies(t, s, func() { assistant.run("systemctl", "restart", "intercept") })
-	})
-
-	step(t, "what is killed comes back", func() {
-		production.run("systemctl", "kill", "-s", "KILL", online)
-		production.eventually("it is started again", func() bool {
-			return production.property(online, "NRestarts") == "1" && production.property(online, "ActiveState") == "active"
-		})
-		copies(t, s, nil)
-	})
-
-	step(t, "upgrading restarts what runs and keeps the configuration", func() {
-		production.run("sh", "-c", "dpkg -i /debs/new/tcpcopy_*.deb")
-		assistant.run("sh", "-c", "dpkg -i /debs/new/intercept_*.deb")
-		for unit, m := range map[string]*machine{online: production, "intercept": assistant} {
-			tool := strings.TrimSuffix(unit, "@online")
-			log := m.run("journalctl", "-o", "cat", "-u", unit)
-			if i := strings.LastIndex(log, "msg=starting"); !strings.HasPrefix(log[max(i, 0):], "msg=starting tool="+tool+" version=v1.3.0") {
-				t.Errorf("%s is not the new one: %s", unit, log)
+	step(t, "nothing but what it needs is left of the capabilities", func() {
+		for unit, want := range map[string]string{online: "0000000000001000", "intercept": "0000000000002000"} { // CAP_NET_ADMIN; CAP_NET_RAW
+			m := services[unit]
+			status := m.run("cat", "/proc/"+m.property(unit, "MainPID")+"/status")
+			for _, set := range []string{"CapPrm", "CapEff"} {
+				if !strings.Contains(status, set+":\t"+want+"\n") {
+					t.Errorf("%s: %s is not %s:\n%s", unit, set, want, status)
+				}
 			}
 		}
-		if got := production.run("cat", "/etc/tcpcopy/online.toml"); got+"\n" != configuration {
-			t.Errorf("the configuration is now %s", got)
-		}
-		copies(t, s, nil)
 	})
 
-	step(t, "at the bound of its memory it sheds and lives", func() {
-		// A sixteenth of everything in the unit and in its configuration.
-		production.write("/etc/default/"+online, `OPTIONS="-m 64"`+"\n")
-		production.write("/etc/systemd/system/"+online+".service.d/small.conf", "[Service]\nMemoryMax=128M\nEnvironment=GOMEMLIMIT=115MiB\n")
-		production.run("systemctl", "daemon-reload")
-		production.run("systemctl", "restart", online)
-		eventuallyLinked(t, s)
-		pid := production.property(online, "MainPID")
-		must(t, s.Target[0].Process.Signal(syscall.SIGSTOP))
-		l, err := s.Load(load.Config{Conns: 100, Rate: 60, Duration: 5 * time.Second, Post: 1_000_000}, nil)
-		must(t, err)
-		most := 0
-		for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-			most = max(most, production.anonymous(pid))
-		}
-		_, err = l.Wait(t.Context())
-		must(t, err)
-		m, err := s.Copiers[0].Metrics()
-		must(t, err)
-		dropped := m.By("tcpcopy_dropped_payload_bytes_total", "reason")
-		shed := dropped["memory_limit"] + dropped["shed_memory"] + dropped["refused_before"]
-		t.Logf("%.0f MB held, %.0f MB shed, at most %d MB of memory", m.Sum("tcpcopy_held_payload_bytes")/1e6, shed/1e6, most/1000)
-		if most > 128<<10 || shed == 0 {
-			t.Errorf("memory of %d kB, %.0f bytes shed", most, shed)
-		}
-		if now := production.property(online, "MainPID"); now != pid {
-			t.Errorf("process %s is now %s", pid, now)
-		}
-		must(t, s.Target[0].Process.Signal(syscall.SIGCONT))
-		production.run("rm", "-r", "/etc/default/"+online, "/etc/systemd/system/"+online+".service.d")
-		production.run("systemctl", "daemon-reload")
-		production.run("systemctl", "restart", online)
-		copies(t, s, nil)
+	step(t, "reloading costs no session and takes on what is new", func() {
+		reloads(t, s, production, configuration)
+		assistant.run("systemctl", "reload", "intercept")
 	})
+	if whole() {
+		lives(t, s, production, assistant, configuration)
+	}
 
 	step(t, "removing ends it, purging leaves nothing", func() {
 		production.run("dpkg", "-r", "tcpcopy")
 		assistant.run("dpkg", "-r", "intercept")
-		for unit, m := range map[string]*machine{online: production, "intercept": assistant} {
+		for unit, m := range services {
 			if state := m.property(unit, "ActiveState"); state != "inactive" {
 				t.Errorf("%s is removed and %s", unit, state)
 			}
