@@ -48,14 +48,16 @@ soak: build
 	.ci/install $(PROGRAMS)
 	TCL_SOAK=1 CGO_ENABLED=0 go test -count=1 -timeout 90m -v $(E2E) -run 'BadNetwork|UnlikeProduction|ClosedLoop|CopyOfAConnection|Recording'
 
-# Packages, manual, dashboard and rules, with the tools of Debian.
+# Packages, manual, dashboard and rules, with the tools of Debian, and the
+# services under real systemd, in their short form.
 packaged:
 	@command -v apt-get >/dev/null || { echo "packaged: the packages are tested on Debian only"; exit 0; }; \
-	  .ci/install nginx ethtool lintian rpm rpmlint mandoc col zsh fish promtool systemd-analyze node npm && \
+	  .ci/install nginx ethtool lintian rpm rpmlint mandoc col zsh fish promtool systemd-analyze systemd-nspawn node npm && \
 	  .ci/modules packaging/grafana/testdata/schema && \
 	  CGO_ENABLED=0 go test -count=1 ./packaging/...
 
-# The services under real systemd, in two hosts of the lab: about two minutes.
+# The services under real systemd, in two hosts of the lab, also killed, hanging,
+# short of memory and upgraded: about two minutes.
 appliance:
 	.ci/install ethtool systemd-nspawn systemd-analyze
 	TCL_APPLIANCE=1 CGO_ENABLED=0 go test -count=1 -v ./packaging/appliance

@@ -129,6 +129,54 @@ func TestFilterCutsHeadersForV2(t *testing.T) {
 	}
 }
 
+func TestAFilterIsReplacedWithoutALoss(t *testing.T) {
+	p := newPair(t)
+	only := func(port uint32) []bpf.RawInstruction { // TCP over IPv4 to 80, or to another port too
+		return assemble([]bpf.Instruction{
+			bpf.LoadAbsolute{Off: 12, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IP, SkipFalse: 5},
+			bpf.LoadMemShift{Off: linkLen},
+			bpf.LoadIndirect{Off: linkLen + 2, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 80, SkipTrue: 1},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: port, SkipFalse: 1},
+			bpf.RetConstant{Val: 1 << 18},
+			bpf.RetConstant{Val: 0},
+		})
+	}
+	r := p.b.open(Config{Interface: "vb", Filter: only(80)})
+	w := p.a.wire("va")
+	other := tcp(port(a4, 1000), port(b4, 81), nil)
+	w.send(other) // not captured
+	const n = 2000
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		frame := tcp(port(a4, 1000), port(b4, 80), nil)
+		for range n {
+			w.send(frame)
+		}
+	}()
+	swaps := 0
+	for done := false; !done; swaps++ {
+		must(t, r.SetFilter(only([]uint32{80, 82}[swaps%2])))
+		select {
+		case <-sent:
+			done = true
+		default:
+		}
+	}
+	must(t, r.SetFilter(only(81)))
+	w.send(other)
+	if got := collect(t, r, n+1); !bytes.Equal(got[n].Data, other) {
+		t.Errorf("the last of %d frames is %x, not what only the last filter lets in", n, got[n].Data)
+	}
+	t.Logf("%d filters", swaps)
+	must(t, r.Close())
+	if err := r.SetFilter(nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("on a closed ring: %v", err)
+	}
+}
+
 func TestFramesLongerThanASlotAreCut(t *testing.T) {
 	p := newPair(t)
 	r := p.b.open(Config{Interface: "vb", Version: V2, FrameSize: 256, Filter: onlyTCP})

@@ -49,7 +49,7 @@ func (t *tcpcopy) Check(ctx context.Context) (problems, warnings []string) {
 			defer mu.Unlock()
 			switch {
 			case err == nil:
-			case errors.Is(err, unix.EPERM) && c.SendMode == conf.SendLink:
+			case errors.Is(err, unix.EPERM):
 				problems = append(problems, err.Error())
 			default:
 				warnings = append(warnings, err.Error())

@@ -82,10 +82,8 @@ func (t *tcpcopy) Run(ctx context.Context, a *appliance.Appliance) error {
 }
 
 // needed are the capabilities of a tcpcopy that runs.
-func needed(c *conf.Tcpcopy) (capabilities []int) {
-	if c.SendMode == conf.SendLink {
-		capabilities = append(capabilities, unix.CAP_NET_ADMIN) // to have neighbours confirmed
-	}
+func needed(c *conf.Tcpcopy) []int {
+	capabilities := []int{unix.CAP_NET_ADMIN} // to have neighbours confirmed
 	if len(c.Intercepts) == 0 {
 		capabilities = append(capabilities, unix.CAP_NET_RAW) // for an interface of replies that comes again
 	}

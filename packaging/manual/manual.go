@@ -20,7 +20,7 @@ var sources embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"text": text, "literal": literal, "argument": argument, "upper": strings.ToUpper,
-	"kind": kind, "brief": brief, "join": join, "bracket": bracket.Replace, "quote": quote.Replace,
+	"live": live, "kind": kind, "brief": brief, "join": join, "bracket": bracket.Replace, "quote": quote.Replace,
 }).ParseFS(sources, "*.tmpl"))
 
 // Tool is one of the two programs.
@@ -67,6 +67,16 @@ func Files(t Tool, sample, date string) (map[string]string, error) {
 		files[name] = b.String()
 	}
 	return files, nil
+}
+
+// live lists the keys that a reload can change.
+func live(options []conf.Option) (keys []string) {
+	for _, o := range options {
+		if o.Reload {
+			keys = append(keys, o.Key)
+		}
+	}
+	return keys
 }
 
 var sentence = regexp.MustCompile(`\. ([A-Z])`)

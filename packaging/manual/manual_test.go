@@ -70,6 +70,9 @@ func TestPagesShowEveryOptionAndEveryKey(t *testing.T) {
 			if !strings.Contains(options, "     "+spelling) {
 				t.Errorf("%s(8) lacks %s", tool.Name, spelling)
 			}
+			if told := strings.Contains(keys, " "+o.Key+","); o.Key != "" && told != o.Reload {
+				t.Errorf("%s.toml(5) on reloading %s: %v", tool.Name, o.Key, told)
+			}
 			group, key, ok := strings.Cut(o.Key, ".")
 			switch {
 			case o.Key == "":

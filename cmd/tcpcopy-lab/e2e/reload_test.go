@@ -116,3 +116,34 @@ func TestABrokenFileLeavesTheCopyAsItWas(t *testing.T) {
 	}
 	p.end()
 }
+
+func TestTheCheckTellsWhatThisHostLacks(t *testing.T) {
+	p := small(t, usual)
+	tcpcopy, ready := p.Copiers[0], p.Intercepts[0]
+	n := 0
+	check := func(args ...string) (status int, said string) {
+		t.Helper()
+		n++
+		c, err := tcpcopy.Host.Start(lab.Command{Name: fmt.Sprint("check", n), Args: append(append([]string{}, tcpcopy.Args...), append(args, "--check-config")...)})
+		p.must(err)
+		status, err = c.Wait()
+		p.must(err)
+		return status, c.Tail(20)
+	}
+	if status, said := check(); status != 0 || !strings.Contains(said, "warning: no connection to intercept: dial tcp "+lab.AssistantAddr4(0)) {
+		t.Errorf("without an intercept: status %d, %s", status, said)
+	}
+	p.must(ready.Start(p.ctx, "intercept"))
+	if status, said := check(); status != 0 || strings.Contains(said, "warning") || !strings.Contains(said, "tcpcopy: the configuration is right") {
+		t.Errorf("with everything there: status %d, %s", status, said)
+	}
+	if status, said := check("-x", "81-192.0.2.1"); status != 0 || !strings.Contains(said, "warning: ring: no route to 192.0.2.1") {
+		t.Errorf("with a target that cannot be reached: status %d, %s", status, said)
+	}
+	if status, said := check("-x", "81-"+lab.OnlineAddr4); status != 2 || !strings.Contains(said, lab.OnlineAddr4+" is this host") {
+		t.Errorf("with this host as a target: status %d, %s", status, said)
+	}
+	if log := ready.Process.Tail(20); strings.Contains(log, "refused") {
+		t.Errorf("intercept complains of being looked at:\n%s", log)
+	}
+}
