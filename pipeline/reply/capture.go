@@ -86,6 +86,7 @@ func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
 	defer poller.Close()
 	stop := context.AfterFunc(ctx, poller.Wake)
 	defer stop()
+	looked := time.Now().UnixNano()
 	for ctx.Err() == nil {
 		switch n := c.pass(r); {
 		case n >= round:
@@ -94,6 +95,14 @@ func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
 		default:
 			if err := poller.Wait(pollTimeout, func() bool { return ctx.Err() != nil }); err != nil {
 				return err
+			}
+			// An interface that is deleted wakes the poller when it goes down,
+			// often before it is gone, and not again.
+			if c.now-looked >= int64(pollTimeout) {
+				looked = c.now
+				if err := r.Err(); err != nil {
+					return err
+				}
 			}
 		}
 	}
