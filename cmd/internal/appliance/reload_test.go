@@ -63,7 +63,7 @@ func (r *reloading) successful() string {
 	if err != nil {
 		r.Fatal(err)
 	}
-	resp, err := http.Get(regexp.MustCompile(`http://\S+/metrics`).FindString(string(b)))
+	resp, err := http.Get("http://" + regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(string(b)) + "/metrics")
 	if err != nil {
 		r.Fatal(err)
 	}
