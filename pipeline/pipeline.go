@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"runtime"
@@ -165,39 +164,6 @@ func sessionConfig(cfg *conf.Tcpcopy) session.Config {
 		SynMSS:       cfg.SynMSS,
 		Replayed:     len(cfg.Replay.Files) > 0,
 	}
-}
-
-// findHops gives the transfers that are not leaving their hops.
-func (p *Pipeline) findHops(m *matcher) (err error) {
-	if len(m.transfers) > maxTransfers {
-		return fmt.Errorf("%d transfers: at most %d are possible, with those that were removed since the start", len(m.transfers), maxTransfers)
-	}
-	known := map[netip.Addr]*ring.Hop{}
-	for i := range m.transfers {
-		if t := &m.transfers[i]; t.hop != nil && !t.hop.Static() {
-			known[t.target.Addr.Netip()] = t.hop
-		}
-	}
-	for _, i := range m.order {
-		t := &m.transfers[i]
-		addr := t.target.Addr.Netip()
-		switch {
-		case t.leaving:
-		case t.conf.NextHopMAC != nil:
-			if t.hop, err = ring.StaticHop(p.cfg.OutInterface, t.conf.SourceMAC, t.conf.NextHopMAC); err != nil {
-				return err
-			}
-		case known[addr] == nil:
-			// Whatever is missing may come: the hop becomes valid then.
-			if known[addr], err = p.hops.Add(addr); err != nil {
-				p.log.Warn("target cannot be reached yet", "target", t.conf.Target, "err", err)
-			}
-			fallthrough
-		default:
-			t.hop = known[addr]
-		}
-	}
-	return nil
 }
 
 // openRings opens one ring for each worker at each interface.
