@@ -219,7 +219,7 @@ func TestWhatCannotBeServedIsRefusedInOneLineThatNamesTheMend(t *testing.T) {
 		"-r 0":             "is not a percentage above 0",
 		"-r 101":           "is not a percentage above 0",
 		"-r NaN":           "is not a percentage above 0",
-		"-C 12":            "is not a whole number from 1 to 11",
+		"-C 12":            "is not a whole number from 0 to 11",
 		"-t 0":             "is not within 1s and 720h",
 		"-t x":             "is not a duration such as",
 		"-m 1":             "is not within 16MiB and 1TiB",

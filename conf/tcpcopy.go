@@ -45,7 +45,6 @@ func tcpcopyDefaults() rawTcpcopy {
 			NoResponseTimeout: 2 * time.Minute,
 			Memory:            2 << 30,
 			SendMode:          SendLink,
-			ConnsPerIntercept: 1,
 			ShutdownGrace:     5 * time.Second,
 			Replay:            Replay{Speed: 1, Times: 1, MaxConcurrent: 1000},
 		},
@@ -112,7 +111,7 @@ func (c *rawTcpcopy) settings() []*setting {
 		{key: "send.syn_mss", flag: "mss", short: "D", usage: "MSS in `BYTES` of SYNs that no client sent (default from the route)", value: whole{&c.SynMSS, 0, 65495}},
 
 		{key: "link.port", flag: "port", short: "p", usage: "`PORT` of intercepts that are named without", value: whole{&c.port, 1, 65535}},
-		{key: "link.connections", flag: "connections", short: "C", usage: "`NUMBER` of connections to each intercept", value: whole{&c.ConnsPerIntercept, 1, 11}},
+		{key: "link.connections", flag: "connections", short: "C", usage: "`NUMBER` of connections to each intercept (default one for each worker)", value: whole{&c.ConnsPerIntercept, 0, 11}},
 
 		{key: "process.workers", flag: "workers", usage: "`NUMBER` of workers (default one for each CPU)", value: whole{&c.Workers, 0, 256}},
 		{key: "process.shutdown_grace", flag: "shutdown-grace", usage: "`TIME` that copied sessions get to close at the end", value: span(&c.ShutdownGrace, "s", 0, time.Hour), live: true},

@@ -58,6 +58,7 @@ type Counters struct {
 
 	Replies          uint64
 	RepliesNoSession uint64
+	RepliesLost      uint64 // the queue to their worker was full
 
 	Late histogram.Histogram // packets of a recording, behind their plan
 	Lag  histogram.Histogram // from the capture to the kernel's taking of the copy
@@ -86,6 +87,7 @@ func (c *Counters) add(o *Counters) {
 	addAll(c.DroppedBytes[:], o.DroppedBytes[:])
 	c.Replies += o.Replies
 	c.RepliesNoSession += o.RepliesNoSession
+	c.RepliesLost += o.RepliesLost
 	c.Late.Add(&o.Late)
 	c.Lag.Add(&o.Lag)
 	addAll(c.Sessions[:], o.Sessions[:])

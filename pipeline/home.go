@@ -53,7 +53,9 @@ type home struct {
 func (p *Pipeline) openHome() (err error) {
 	h := &home{p: p, router: reply.NewRouter(time.Minute, heldReplies)}
 	p.home = h
+	p.haste.tell = func(on bool) { h.lane.Hurry(on) }
 	for _, w := range p.workers {
+		w.haste = &p.haste
 		q := queue.New[packet.Reply](repliesLen)
 		h.queues = append(h.queues, q)
 		w.replies = append(w.replies, q)
@@ -247,11 +249,24 @@ func (h *home) watch(ctx context.Context) {
 	}
 }
 
-// Deliver implements reply.Sink.
+// Deliver implements reply.Sink: it gives a batch to the workers that own the
+// sessions and wakes each of them once.
 func (h *home) Deliver(batch []packet.Reply) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.p.replies(h.queues, batch)
+	var touched uint64
+	for i := range batch {
+		k := packet.Shard(batch[i].Dst.Port, len(h.queues))
+		if h.queues[k].Push(batch[i]) == 0 {
+			h.p.repliesLost.Add(1)
+		}
+		touched |= 1 << (k % 64)
+	}
+	for k, w := range h.p.workers {
+		if touched&(1<<(k%64)) != 0 {
+			w.poller.Wake()
+		}
+	}
 }
 
 // AddFlows implements flowClaimer. No other owner can refuse one.

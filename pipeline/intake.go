@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 	"github.com/tcpcopy-go/tcpcopy/ring"
@@ -125,9 +127,23 @@ func (w *worker) segment(t int, g *packet.Segment) uint32 {
 	return i
 }
 
-// takeReplies reads what the links brought.
+// takeReplies reads what the links brought: of each what one read gives.
 func (w *worker) takeReplies() (n int) {
+	for i := 0; i < len(w.inlets); {
+		in := w.inlets[i]
+		k, open := in.Read(w.take)
+		n += k
+		if !open {
+			w.poller.Forget(in.FD())
+			w.inlets = slices.Delete(w.inlets, i, i+1)
+			continue
+		}
+		i++
+	}
 	for _, q := range w.replies {
+		if q == nil {
+			continue
+		}
 		for k := 0; k < round; k++ {
 			r := q.Peek()
 			if r == nil {
@@ -139,6 +155,23 @@ func (w *worker) takeReplies() (n int) {
 		}
 	}
 	return n
+}
+
+// takeBatch takes replies of a link. It has only this worker's, where each
+// worker reads one link and all are up.
+func (w *worker) takeBatch(batch []packet.Reply) {
+	for k := range batch {
+		r := &batch[k]
+		to := packet.Shard(r.Dst.Port, len(w.peers))
+		switch {
+		case to == w.index:
+			w.reply(r)
+		case w.peers[to].replies[w.index].Push(*r) == 0:
+			w.counter.RepliesLost++
+		default:
+			w.woken[to] = true
+		}
+	}
 }
 
 func (w *worker) reply(r *packet.Reply) {

@@ -13,10 +13,9 @@ import (
 // linked is an intercept with the links to it.
 type linked struct {
 	*link.Client
-	addr   netip.AddrPort
-	queues [][]*queue.SPSC[packet.Reply] // by connection and worker
-	stop   func()                        // ends the links; set while they run
-	ended  chan struct{}
+	addr  netip.AddrPort
+	stop  func() // ends the links; set while they run
+	ended chan struct{}
 }
 
 // openLinks makes the links to all intercepts. A reply may come through any of
@@ -24,6 +23,21 @@ type linked struct {
 func (p *Pipeline) openLinks() error {
 	if _, err := rand.Read(p.instance[:]); err != nil {
 		return err
+	}
+	p.haste.tell = func(on bool) {
+		for _, l := range p.now.Load().links {
+			l.Hurry(on)
+		}
+	}
+	for _, w := range p.workers {
+		w.haste = &p.haste
+		w.take = w.takeBatch
+		w.replies = make([]*queue.SPSC[packet.Reply], len(p.workers))
+		for k := range w.replies {
+			if k != w.index {
+				w.replies[k] = queue.New[packet.Reply](repliesLen)
+			}
+		}
 	}
 	now := p.now.Load()
 	for _, addr := range p.cfg.Intercepts {
@@ -33,23 +47,26 @@ func (p *Pipeline) openLinks() error {
 		}
 		now.links = append(now.links, l)
 	}
-	for _, w := range p.workers {
-		w.link(now.links, p.cfg.Clients == nil)
+	if p.cfg.Clients == nil {
+		for _, w := range p.workers {
+			w.claimAt(now.links)
+		}
 	}
 	return nil
 }
 
 func (p *Pipeline) newLink(addr netip.AddrPort) (*linked, error) {
 	conns := p.cfg.ConnsPerIntercept
-	l := &linked{addr: addr, queues: make([][]*queue.SPSC[packet.Reply], conns)}
-	for c := range l.queues {
-		for range p.workers {
-			l.queues[c] = append(l.queues[c], queue.New[packet.Reply](repliesLen))
-		}
+	if conns == 0 {
+		conns = min(len(p.workers), link.MaxConns)
 	}
+	l := &linked{addr: addr}
 	c := link.ClientConfig{
 		Addr: addr, Name: p.cfg.Name, Instance: p.instance, Secret: p.cfg.Secret, Conns: conns, Logger: p.log,
-		OnReplies: func(conn int, batch []packet.Reply) { p.replies(l.queues[conn], batch) },
+		OnOpen: func(conn int, in *link.Inlet) {
+			w := p.workers[conn%len(p.workers)]
+			w.do(func() { w.open(in) })
+		},
 	}
 	if p.cfg.Clients != nil {
 		c.Claims = p.cfg.Clients.Prefixes()
@@ -61,19 +78,19 @@ func (p *Pipeline) newLink(addr netip.AddrPort) (*linked, error) {
 	return l, err
 }
 
-// link makes ls the links of the worker; those that claim flows hear of them.
-func (w *worker) link(ls []*linked, claim bool) {
-	w.replies = nil
+// open makes w the owner of an inlet.
+func (w *worker) open(in *link.Inlet) {
+	w.inlets = append(w.inlets, in)
+	w.poller.Watch(in.FD())
+}
+
+// claimAt has the worker tell ls of the endpoints that come and go.
+func (w *worker) claimAt(ls []*linked) {
 	var cs claimers
 	for _, l := range ls {
 		cs = append(cs, l.Client)
-		for _, q := range l.queues {
-			w.replies = append(w.replies, q[w.index])
-		}
 	}
-	if claim {
-		w.flows = cs
-	}
+	w.flows = cs
 }
 
 // start keeps the links to an intercept up.
@@ -85,24 +102,6 @@ func (p *Pipeline) start(l *linked) {
 		defer close(l.ended)
 		l.Run(ctx)
 	})
-}
-
-// replies gives a batch to the workers that own the sessions and wakes each of
-// them once.
-func (p *Pipeline) replies(queues []*queue.SPSC[packet.Reply], batch []packet.Reply) {
-	var touched uint64
-	for i := range batch {
-		k := packet.Shard(batch[i].Dst.Port, len(queues))
-		if queues[k].Push(batch[i]) == 0 {
-			p.repliesLost.Add(1)
-		}
-		touched |= 1 << (k % 64)
-	}
-	for k, w := range p.workers {
-		if touched&(1<<(k%64)) != 0 {
-			w.poller.Wake()
-		}
-	}
 }
 
 // liveFlows yields the endpoints in use. It waits for the workers, one after

@@ -259,21 +259,17 @@ func (p *Pipeline) collectReplies(m metrics, c *Counters) {
 	}
 	m.count(descResponseBytes, c.Session.ResponseBytes)
 	m.count(descNoSession, c.RepliesNoSession)
-	m.count(descRepliesLost, p.repliesLost.Load())
-	links := p.now.Load().links
-	for i := range p.workers {
+	m.count(descRepliesLost, c.RepliesLost+p.repliesLost.Load())
+	for i, w := range p.workers {
 		n := 0
-		for _, l := range links {
-			for _, q := range l.queues {
-				n += q[i].Len()
+		for _, q := range w.replies {
+			if q != nil {
+				n += q.Len()
 			}
-		}
-		if p.home != nil {
-			n += p.home.queues[i].Len()
 		}
 		m.gauge(descRepliesQueued, float64(n), strconv.Itoa(i))
 	}
-	for _, l := range links {
+	for _, l := range p.now.Load().links {
 		s, name := l.Stats(), l.addr.String()
 		m.gauge(descLinkUp, float64(s.Up), name)
 		m.gauge(descLinkRTT, s.RTT.Seconds(), name)

@@ -37,7 +37,7 @@ const (
 	maxTransfers = 64
 	// handoverLen is the queue between two workers.
 	handoverLen = 1024
-	// repliesLen is the queue between a link connection and a worker.
+	// repliesLen is the queue of replies to a worker.
 	repliesLen = 1 << 14
 	// blockSize is the least power of two that holds a super-packet of 64 KB
 	// whole. The kernel hands a block over after retire however little is in
@@ -77,7 +77,9 @@ type Pipeline struct {
 	linkTime context.Context // until when links are kept
 	linking  sync.WaitGroup
 
-	repliesLost atomic.Uint64 // the queue to a worker was full
+	haste haste
+	// repliesLost are those that home found no room for in a worker's queue.
+	repliesLost atomic.Uint64
 
 	changing sync.Mutex    // held by what changes now
 	running  chan struct{} // closed when all run

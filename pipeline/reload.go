@@ -137,11 +137,14 @@ func (p *Pipeline) relink(old []*linked, addrs []netip.AddrPort) (links []*linke
 }
 
 // exchange starts the links in which links differs from old, and ends the
-// others, with what they still brought.
+// others. What these still brought the workers read to its end.
 func (p *Pipeline) exchange(old, links []*linked) {
 	give := func(ls []*linked) {
+		if p.cfg.Clients != nil {
+			return
+		}
 		for _, w := range p.workers {
-			w.do(func() { w.link(ls, p.cfg.Clients == nil) })
+			w.do(func() { w.claimAt(ls) })
 		}
 	}
 	all := slices.Clone(old)
@@ -152,6 +155,7 @@ func (p *Pipeline) exchange(old, links []*linked) {
 	}
 	give(all)
 	for _, l := range all[len(old):] {
+		l.Hurry(p.haste.hurrying())
 		p.start(l)
 	}
 	for _, l := range old {
@@ -159,12 +163,6 @@ func (p *Pipeline) exchange(old, links []*linked) {
 			l.stop()
 			<-l.ended
 		}
-	}
-	for _, w := range p.workers {
-		w.do(func() {
-			for w.takeReplies() > 0 {
-			}
-		})
 	}
 	give(links)
 }

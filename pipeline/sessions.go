@@ -147,6 +147,7 @@ func (w *worker) connect(i uint32, s *session.Session) {
 // settle lets the sessions that were touched send, and follows what became of
 // them.
 func (w *worker) settle() {
+	w.held = 0
 	for k := 0; k < len(w.dirty); k++ {
 		i := w.dirty[k]
 		s := w.slab.At(i)
@@ -162,6 +163,9 @@ func (w *worker) settle() {
 		if s.State() == session.Closed {
 			w.remove(i, s)
 			continue
+		}
+		if s.Held() {
+			w.held++
 		}
 		w.wheel.Arm(i, roundUp(s.Deadline(w.core)))
 		if w.feed != nil {

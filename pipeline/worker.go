@@ -3,12 +3,14 @@ package pipeline
 import (
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/bytebufferpool"
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
@@ -46,6 +48,7 @@ type worker struct {
 	resting  *flow.Rest // endpoints that the target may keep in TIME-WAIT
 	wheel    flow.Wheel
 	dirty    []uint32
+	held     int               // sessions of this round that go on when the target has answered
 	claim    []packet.Endpoint // of this round, for links that claim flows
 	unclaim  []packet.Endpoint
 	header   packet.Header
@@ -61,7 +64,12 @@ type worker struct {
 	peers    []*worker
 	woken    []bool // peers that got something in this round
 
-	replies []*queue.SPSC[packet.Reply] // one from each link connection
+	inlets  []*link.Inlet // links that this worker reads
+	take    func([]packet.Reply)
+	replies []*queue.SPSC[packet.Reply] // from worker i, and from home
+	haste   *haste
+	behind  int  // share of the rounds of late that were behind, of 1<<10
+	hurry   bool // as haste knows
 	flows   flowClaimer
 	feed    *feed // of recordings; nil: packets are captured
 
@@ -94,6 +102,34 @@ type parcel struct {
 	due    session.Time // 0: at once
 }
 
+// haste tells who brings the replies whether any worker waits for them.
+type haste struct {
+	tell func(bool)
+
+	mu sync.Mutex
+	n  int // workers
+}
+
+func (h *haste) change(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.n > 0
+	if on {
+		h.n++
+	} else {
+		h.n--
+	}
+	if after := h.n > 0; after != before {
+		h.tell(after)
+	}
+}
+
+func (h *haste) hurrying() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.n > 0
+}
+
 // flowClaimer tells the intercepts which endpoints are in use, where they are
 // not all in a few prefixes.
 type flowClaimer interface {
@@ -108,6 +144,9 @@ const timeWait = 60_000
 const (
 	// round is how many frames are taken before the batch is sent.
 	round = 256
+	// crowd is how many things to do at once say that more come soon, though
+	// the copy is behind.
+	crowd = 4
 	// publishEvery is how often counters are published under load.
 	publishEvery = 100 * session.Millisecond
 )
@@ -137,8 +176,13 @@ func (w *worker) run(done <-chan struct{}) {
 			w.publish()
 			w.sleep()
 			continue
-		case n < round:
-			w.poller.Rest(n)
+		case n >= round:
+		case w.held <= n/2:
+			w.poller.Rest(n, ring.MaxRest)
+		case n >= crowd:
+			w.poller.Rest(n, ring.MinRest)
+		default:
+			w.sleep()
 		}
 		if w.now-w.publishedAt >= publishEvery {
 			w.publish()
@@ -163,6 +207,9 @@ func (w *worker) pass() int {
 	}
 	w.wheel.Advance(w.ms(), w.fire)
 	w.settle()
+	if n > 0 {
+		w.pace(n)
+	}
 	w.claimFlows()
 	w.tx.Flush()
 	w.lag.measure(&w.counter.Lag)
@@ -172,6 +219,23 @@ func (w *worker) pass() int {
 		w.feed.tell(w)
 	}
 	return n
+}
+
+// pace tells who brings the replies whether the copy is behind: most of what
+// there is to do in a round, and so in most rounds, is answers that the next
+// request waited for. A client that sends as fast as it is answered is copied
+// as fast as the answers come.
+func (w *worker) pace(n int) {
+	const whole, few, many = 1 << 10, 1 << 7, 3 << 8
+	now := 0
+	if w.held > n/2 {
+		now = whole
+	}
+	w.behind += (now - w.behind) / 8
+	if hurry := w.behind > many || w.hurry && w.behind > few; hurry != w.hurry {
+		w.hurry = hurry
+		w.haste.change(hurry)
+	}
 }
 
 // ms is the wheel's time.
@@ -197,7 +261,7 @@ func (w *worker) waiting() bool {
 		return true
 	}
 	for _, q := range w.replies {
-		if q.Len() > 0 {
+		if q != nil && q.Len() > 0 {
 			return true
 		}
 	}

@@ -6,19 +6,21 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Poller is where a worker sleeps: until a ring has frames, another goroutine
-// wakes it, or time is up. Wake is for any goroutine, the rest for the worker.
+// Poller is where a worker sleeps: until a ring has frames, a descriptor that it
+// watches is readable, another goroutine wakes it, or time is up. Wake is for any goroutine, the rest for the worker.
 type Poller struct {
 	state atomic.Uint32
 	event *os.File // an eventfd; os.File so that Wake may run into Close
 	rings []*Ring
-	fds   []unix.PollFd // of rings, in their order, and the eventfd last
+	fds   []unix.PollFd // of rings, in their order, the eventfd, and what is watched
 	time  unix.Timespec
 
+	paced  int       // rings that hand over blocks: the first of fds
 	rested time.Time // when the last Rest began
 	count  [8]byte   // what the eventfd counted
 }
@@ -29,7 +31,8 @@ const (
 	sleeping
 )
 
-// NewPoller makes a poller for rings, which may be none. It does not own them.
+// NewPoller makes a poller for rings of one version, which may be none. It does
+// not own them.
 func NewPoller(rings ...*Ring) (*Poller, error) {
 	// Blocking, so that os.File leaves it out of the runtime's own poller.
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
@@ -40,8 +43,27 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 	for _, r := range rings {
 		p.fds = append(p.fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
 	}
+	if len(rings) > 0 && rings[0].version == V3 {
+		p.paced = len(rings)
+	}
 	p.fds = append(p.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	return p, nil
+}
+
+// Watch lets Wait end, too, while fd is readable.
+func (p *Poller) Watch(fd int) {
+	p.fds = append(p.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+}
+
+// Forget ends what Watch began.
+func (p *Poller) Forget(fd int) {
+	first := len(p.rings) + 1
+	for i := first; i < len(p.fds); i++ {
+		if p.fds[i].Fd == int32(fd) {
+			p.fds = append(p.fds[:i], p.fds[i+1:]...)
+			return
+		}
+	}
 }
 
 // Wait sleeps until a ring is ready, Wake is called or timeout is over; a
@@ -77,9 +99,8 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 
 // settle takes back what would end the next wait at once.
 func (p *Poller) settle() error {
-	last := len(p.fds) - 1
-	if p.fds[last].Revents&unix.POLLIN != 0 {
-		_, _ = unix.Read(int(p.fds[last].Fd), p.count[:])
+	if event := p.fds[len(p.rings)]; event.Revents&unix.POLLIN != 0 {
+		_, _ = unix.Read(int(event.Fd), p.count[:])
 	}
 	var errs []error
 	for i, r := range p.rings {
@@ -96,23 +117,32 @@ func (p *Poller) settle() error {
 
 const (
 	// gather is how many frames are worth waking up for: waking costs as much
-	// as ten of them.
-	gather = 16
-	// A rest is between these.
-	minRest = 50 * time.Microsecond
-	maxRest = time.Millisecond
+	// as ten of them, on a virtual machine thirty.
+	gather = 32
+	// MinRest is about what the kernel makes of shorter sleeps.
+	MinRest = 100 * time.Microsecond
+	// MaxRest is how much later a packet may be for the sake of others.
+	MaxRest = 2 * time.Millisecond
 )
 
 // Rest sleeps, after a pass over the queues that found n things to do, until
-// about gather more may have come at the rate of late, a millisecond at most.
-// Where something came more is likely to follow; what comes after a real pause
-// is waited for by Wait, without delay. Wake does not end a rest.
-func (p *Poller) Rest(n int) {
+// about gather more may have come at the rate of late, or most is over, or a
+// ring hands over a block (V3). It returns what it was about to sleep, 0 where
+// that would not have been worth while. Wake does not end a rest, nor does what
+// is watched: where something came more is likely to follow. What comes after
+// a real pause is waited for by Wait, without delay.
+func (p *Poller) Rest(n int, most time.Duration) time.Duration {
 	now := time.Now()
-	nap := min(max(now.Sub(p.rested)*gather/time.Duration(max(n, 1)), minRest), maxRest)
+	nap := min(now.Sub(p.rested)*gather/time.Duration(max(n, 1)), most, MaxRest)
 	p.rested = now
+	if nap < MinRest {
+		return 0
+	}
 	p.time = unix.NsecToTimespec(int64(nap))
-	_ = unix.Nanosleep(&p.time, nil) // sooner is as good
+	// Raw: the runtime's sysmon wakes up every 20 us to watch who is in a
+	// system call that it knows of. An error is a signal; sooner is as good.
+	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.fds[0])), uintptr(p.paced), uintptr(unsafe.Pointer(&p.time)), 0, 0, 0)
+	return nap
 }
 
 func (p *Poller) ringReady() bool {

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/ring"
@@ -112,7 +114,17 @@ type inbox struct {
 	got []packet.Reply
 }
 
-func (b *inbox) put(_ int, batch []packet.Reply) {
+// own takes what a link brings.
+func (b *inbox) own(_ int, in *link.Inlet) {
+	go func() {
+		fds := []unix.PollFd{{Fd: int32(in.FD()), Events: unix.POLLIN}}
+		for open := true; open; _, open = in.Read(b.put) {
+			unix.Poll(fds, 100)
+		}
+	}()
+}
+
+func (b *inbox) put(batch []packet.Reply) {
 	b.mu.Lock()
 	b.got = append(b.got, batch...)
 	b.mu.Unlock()
@@ -142,7 +154,7 @@ func tcpcopy(t *testing.T, n byte, change func(*link.ClientConfig)) (*link.Clien
 	b := new(inbox)
 	cfg := link.ClientConfig{
 		Addr: netip.MustParseAddrPort("10.9.2.30:36524"), Name: fmt.Sprintf("S%d", n), Instance: [16]byte{n},
-		Conns: 2, OnReplies: b.put, Logger: slog.New(slog.DiscardHandler),
+		Conns: 2, OnOpen: b.own, Logger: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)
 	c, err := link.NewClient(cfg)

@@ -23,11 +23,9 @@ type ClientConfig struct {
 	Claims   []netip.Prefix // whose replies are wanted; none where flows are claimed
 	Conns    int            // links to open, 1 to MaxConns
 
-	// OnReplies is called with each batch that arrives, from the goroutine
-	// that reads the link conn. Links call concurrently, and the replies to
-	// an endpoint come through the link packet.Shard(port, Conns) while all
-	// are up. batch is valid during the call; it must not block.
-	OnReplies func(conn int, batch []packet.Reply)
+	// OnOpen is called when the link conn is open, from a goroutine of the
+	// client's, and makes a goroutine the owner of its inlet.
+	OnOpen func(conn int, in *Inlet)
 
 	// LiveFlows yields every endpoint that is claimed now, after each
 	// connect and after an overflow of the claims' queue. An endpoint is in
@@ -49,6 +47,7 @@ type Client struct {
 	reconnects, overflows   atomic.Uint64
 
 	refusal atomic.Pointer[string]
+	hurry   atomic.Bool
 }
 
 // NewClient checks cfg and makes a client that is not connected yet.
@@ -179,6 +178,15 @@ func (c *Client) AddFlows(es []packet.Endpoint) { c.queue(es, false) }
 
 // DelFlows gives the claims of es back, as AddFlows made them.
 func (c *Client) DelFlows(es []packet.Endpoint) { c.queue(es, true) }
+
+// Hurry tells the intercept whether replies are waited for: then it gathers
+// fewer of them before it hands them over. Any goroutine may call it.
+func (c *Client) Hurry(on bool) {
+	c.hurry.Store(on)
+	for _, l := range c.lanes {
+		l.pace()
+	}
+}
 
 // flowSplit sorts a batch of endpoints by link.
 type flowSplit struct{ lanes [][]packet.Endpoint }

@@ -5,8 +5,8 @@ import (
 	"crypto/hmac"
 	"errors"
 	"fmt"
+	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -45,14 +45,13 @@ type lane struct {
 	rtt              atomic.Int64 // ns
 	dropped, refused carried
 
-	batch []packet.Reply // reused by the reader
-
 	mu    sync.Mutex
 	open  bool     // ops are taken
 	ops   []flowOp // in order
 	list  bool     // the full list is to be sent first
 	stamp uint64   // of the peer's last ping
 	owed  bool     // it waits for its pong
+	paced bool     // the peer does not know the client's pace
 	wake  chan struct{}
 }
 
@@ -61,7 +60,6 @@ func newLane(c *Client, index int) *lane {
 		client: c,
 		index:  index,
 		start:  time.Now(),
-		batch:  make([]packet.Reply, 0, recordsPerFrame),
 		wake:   make(chan struct{}, 1),
 	}
 }
@@ -84,6 +82,14 @@ func (l *lane) queue(es []packet.Endpoint, del bool) {
 	l.signal()
 }
 
+// pace has the writer tell the peer the client's pace.
+func (l *lane) pace() {
+	l.mu.Lock()
+	l.paced = l.open
+	l.mu.Unlock()
+	l.signal()
+}
+
 func (l *lane) signal() {
 	select {
 	case l.wake <- struct{}{}:
@@ -101,42 +107,40 @@ func (l *lane) serve(ctx context.Context, opened func()) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	conn.SetDeadline(time.Now().Add(Silence))
 
 	r := newFrameReader(conn)
-	defer func() { l.client.received.Add(r.bytes) }()
-	conn.SetDeadline(time.Now().Add(Silence))
 	if err := l.handshake(conn, r); err != nil {
+		l.client.received.Add(r.bytes)
 		var fault FrameError
 		if errors.As(err, &fault) {
 			return l.refusal(err.Error())
 		}
 		return err
 	}
-	conn.SetDeadline(time.Time{})
+	l.client.received.Add(r.bytes)
+	in, err := newInlet(l, conn, r)
+	if err != nil {
+		return err
+	}
 
 	l.mu.Lock()
-	l.open, l.ops, l.list, l.owed = true, l.ops[:0], l.client.cfg.LiveFlows != nil, false
+	l.open, l.ops, l.list, l.owed, l.paced = true, l.ops[:0], l.client.cfg.LiveFlows != nil, false, l.client.hurry.Load()
 	l.mu.Unlock()
 	l.signal() // for the list
 	l.rtt.Store(0)
 	l.up.Store(true)
 	opened()
-
-	done := make(chan struct{})
-	wrote := make(chan error, 1)
-	go func() {
-		err := l.write(conn, done)
-		if err != nil {
-			conn.Close() // ends the reader
-		}
-		wrote <- err
-	}()
-	err = l.read(conn, r)
+	l.client.cfg.OnOpen(l.index, in)
+	err = l.write(ctx, in)
 	l.up.Store(false)
-	close(done)
-	conn.Close() // ends a write that waits
-	if werr := <-wrote; errors.Is(err, net.ErrClosed) && werr != nil {
-		err = werr
+	in.shut()
+	select {
+	case <-in.ended:
+		if in.err != io.EOF { // it tells more than a write that failed
+			err = in.err
+		}
+	case <-ctx.Done():
 	}
 	l.mu.Lock()
 	l.open = false
@@ -245,42 +249,16 @@ func (l *lane) refusal(text string) error {
 	return errors.New(text)
 }
 
-func (l *lane) send(conn net.Conn, b []byte) error {
+func (l *lane) send(conn io.Writer, b []byte) error {
 	n, err := conn.Write(b)
 	l.client.sent.Add(uint64(n))
 	return err
 }
 
-// read takes the server's frames until the connection ends.
-func (l *lane) read(conn net.Conn, r *frameReader) error {
-	for {
-		if !r.buffered() {
-			conn.SetReadDeadline(time.Now().Add(Silence))
-		}
-		t, p, err := r.next()
-		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				return fmt.Errorf("silent for %v", Silence)
-			}
-			return err
-		}
-		if err := l.take(t, p); err != nil {
-			return err
-		}
-	}
-}
-
-// take handles one frame.
-func (l *lane) take(t Type, p []byte) (err error) {
+// take handles a frame that does not hold replies. It runs in the goroutine of
+// the inlet's owner.
+func (l *lane) take(t Type, p []byte) error {
 	switch t {
-	case TypeReplies:
-		if l.batch, err = decodeRecords(p, l.batch[:0]); err != nil {
-			return err
-		}
-		l.client.records.Add(uint64(len(l.batch)))
-		if len(l.batch) > 0 {
-			l.client.cfg.OnReplies(l.index, l.batch)
-		}
 	case TypePing:
 		q, err := decodePing(p)
 		if err != nil {

@@ -1,44 +1,58 @@
 package link
 
 import (
-	"net"
+	"context"
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 )
 
-// write sends what is queued, and heartbeats, until done is closed.
-func (l *lane) write(conn net.Conn, done <-chan struct{}) error {
+// write sends what is queued, and heartbeats, until the link ends: by ctx, by
+// the peer, or because the peer is silent.
+func (l *lane) write(ctx context.Context, in *Inlet) error {
 	beat := time.NewTicker(Heartbeat)
 	defer beat.Stop()
+	heard, since := in.heard.Load(), time.Now()
 	out := appendPing(make([]byte, 0, 2*MaxFrame+headerLen), ping{Stamp: l.now()})
 	var spare []flowOp // changes places with l.ops
 	for {
-		if err := l.send(conn, out); err != nil {
+		if err := l.send(in.file, out); err != nil {
 			return err
 		}
 		out = out[:0]
 		select {
-		case <-done:
-			return nil
-		case <-beat.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-in.ended:
+			return in.err
+		case now := <-beat.C:
+			if n := in.heard.Load(); n != heard {
+				heard, since = n, now
+			} else if now.Sub(since) >= Silence-Heartbeat/2 {
+				return fmt.Errorf("silent for %v", Silence)
+			}
 			out = appendPing(out, ping{Stamp: l.now()})
 		case <-l.wake:
 		}
 		l.mu.Lock()
-		ops, list, stamp, owed := l.ops, l.list, l.stamp, l.owed
-		l.ops, l.list, l.owed = spare[:0], false, false
+		ops, list, stamp, owed, paced := l.ops, l.list, l.stamp, l.owed, l.paced
+		l.ops, l.list, l.owed, l.paced = spare[:0], false, false, false
 		l.mu.Unlock()
 		spare = ops
 		if owed {
 			out = appendPong(out, stamp)
 		}
+		if paced {
+			out = appendPace(out, l.client.hurry.Load())
+		}
 		var err error
 		if list {
 			// The list is newer than ops; what is queued meanwhile follows it.
-			out, err = l.sendList(conn, out)
+			out, err = l.sendList(in.file, out)
 		} else {
-			out, err = l.sendOps(conn, out, ops)
+			out, err = l.sendOps(in.file, out, ops)
 		}
 		if err != nil {
 			return err
@@ -48,7 +62,7 @@ func (l *lane) write(conn net.Conn, done <-chan struct{}) error {
 
 // sendList sends the whole list of this link's flows. It returns out with
 // what is left to send.
-func (l *lane) sendList(conn net.Conn, out []byte) ([]byte, error) {
+func (l *lane) sendList(to io.Writer, out []byte) ([]byte, error) {
 	out = appendFrame(out, TypeFlowSync, []byte{syncBegin})
 	es := make([]packet.Endpoint, 0, flowsPerFrame)
 	var err error
@@ -56,7 +70,7 @@ func (l *lane) sendList(conn net.Conn, out []byte) ([]byte, error) {
 		out = appendFlows(out, TypeFlowAdd, es)
 		es = es[:0]
 		if err == nil {
-			err = l.send(conn, out)
+			err = l.send(to, out)
 		}
 		out = out[:0]
 	}
@@ -74,7 +88,7 @@ func (l *lane) sendList(conn net.Conn, out []byte) ([]byte, error) {
 
 // sendOps sends changes, runs of a kind in one frame. It returns out with
 // what is left to send.
-func (l *lane) sendOps(conn net.Conn, out []byte, ops []flowOp) ([]byte, error) {
+func (l *lane) sendOps(to io.Writer, out []byte, ops []flowOp) ([]byte, error) {
 	for len(ops) > 0 {
 		t := TypeFlowAdd
 		if ops[0].del {
@@ -89,7 +103,7 @@ func (l *lane) sendOps(conn net.Conn, out []byte, ops []flowOp) ([]byte, error) 
 		out = endFrame(out, at)
 		ops = ops[n:]
 		if len(out) > MaxFrame {
-			if err := l.send(conn, out); err != nil {
+			if err := l.send(to, out); err != nil {
 				return nil, err
 			}
 			out = out[:0]

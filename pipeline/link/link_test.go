@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 )
@@ -100,9 +102,9 @@ func dial(t testing.TB, addr netip.AddrPort, change func(*ClientConfig)) *tcpcop
 	c := &tcpcopy{log: new(journal)}
 	cfg := ClientConfig{
 		Addr: addr, Name: "S1", Instance: [16]byte{1}, Conns: 1,
-		Claims:    []netip.Prefix{netip.MustParsePrefix("10.1.3.0/24")},
-		OnReplies: func(int, []packet.Reply) {},
-		Logger:    c.log.logger(),
+		Claims: []netip.Prefix{netip.MustParsePrefix("10.1.3.0/24")},
+		OnOpen: own(func(int, []packet.Reply) {}),
+		Logger: c.log.logger(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -117,6 +119,18 @@ func dial(t testing.TB, addr netip.AddrPort, change func(*ClientConfig)) *tcpcop
 	c.stop = func() { cancel(); wg.Wait() }
 	t.Cleanup(c.stop)
 	return c
+}
+
+// own makes a goroutine the owner of each inlet, as a worker is.
+func own(take func(conn int, batch []packet.Reply)) func(int, *Inlet) {
+	return func(conn int, in *Inlet) {
+		go func() {
+			fds := []unix.PollFd{{Fd: int32(in.FD()), Events: unix.POLLIN}}
+			for open := true; open; _, open = in.Read(func(batch []packet.Reply) { take(conn, batch) }) {
+				unix.Poll(fds, 100)
+			}
+		}()
+	}
 }
 
 func (c *tcpcopy) awaitUp(t testing.TB) {
@@ -143,11 +157,11 @@ func TestRepliesReachTheClientInOrder(t *testing.T) {
 	var got [conns][]packet.Reply
 	c := dial(t, i.addr, func(c *ClientConfig) {
 		c.Conns = conns
-		c.OnReplies = func(conn int, batch []packet.Reply) {
+		c.OnOpen = own(func(conn int, batch []packet.Reply) {
 			mu.Lock()
 			got[conn] = append(got[conn], batch...)
 			mu.Unlock()
-		}
+		})
 	})
 	c.awaitUp(t)
 	rnd := rand.New(rand.NewPCG(1, 2))

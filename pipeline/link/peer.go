@@ -231,6 +231,12 @@ func (p *peer) take(t Type, b []byte) (err error) {
 			return err
 		}
 		router.DelFlows(p.lane, p.es)
+	case TypePace:
+		hurry, err := decodePace(b)
+		if err != nil {
+			return err
+		}
+		p.lane.Hurry(hurry)
 	case TypePing:
 		q, err := decodePing(b)
 		if err != nil {

@@ -193,6 +193,23 @@ func decodePong(p []byte) (stamp uint64, err error) {
 	return binary.BigEndian.Uint64(p), nil
 }
 
+func appendPace(b []byte, hurry bool) []byte {
+	if hurry {
+		return appendFrame(b, TypePace, []byte{1})
+	}
+	return appendFrame(b, TypePace, []byte{0})
+}
+
+func decodePace(p []byte) (hurry bool, err error) {
+	if err := exactly(p, 1); err != nil {
+		return false, err
+	}
+	if p[0] > 1 {
+		return false, ErrReserved
+	}
+	return p[0] == 1, nil
+}
+
 func exactly(p []byte, n int) error {
 	switch {
 	case len(p) < n:

@@ -2,6 +2,7 @@ package reply
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,10 @@ const (
 	// round is how many packets are looked at before their batches go out.
 	round = 256
 
+	// crowd is how many replies at once say that more come, though each is
+	// waited for.
+	crowd = 4
+
 	// pollTimeout bounds the sleep of an idle capture.
 	pollTimeout = time.Second
 )
@@ -36,12 +41,13 @@ const (
 type Capture struct {
 	name     string
 	router   *Router
-	most     int
+	size     int // of a batch
 	rewrites []Rewrite
 
 	frame   ring.Frame   // the one in hand
 	reply   packet.Reply // what it says
 	now     int64        // of the round, ns
+	hurry   bool         // a reply of the round is waited for
 	batches []batch      // by Lane.slot; lane is nil between rounds
 	touched []int        // batches in use
 	counts  Counts       // of the round
@@ -66,7 +72,7 @@ func NewCapture(name string, router *Router, most int, rewrites []Rewrite) *Capt
 	if most <= 0 {
 		most = round
 	}
-	return &Capture{name: name, router: router, most: most, rewrites: rewrites}
+	return &Capture{name: name, router: router, size: most, rewrites: rewrites}
 }
 
 // Name is the interface's, empty for all.
@@ -75,6 +81,9 @@ func (c *Capture) Name() string { return c.name }
 // Run captures from r until ctx is done, when it returns nil, or until the ring
 // fails, as when its interface was deleted. It closes r.
 func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
+	// The runtime would carry it from thread to thread every 10 ms.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	defer c.retire(r)
 	c.mu.Lock()
 	c.ring = r
@@ -90,8 +99,11 @@ func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
 	for ctx.Err() == nil {
 		switch n := c.pass(r); {
 		case n >= round:
+		case n > 0 && !c.hurry:
+			poller.Rest(n, ring.MaxRest)
+		case n >= crowd:
+			poller.Rest(n, ring.MinRest)
 		case n > 0:
-			poller.Rest(n)
 		default:
 			if err := poller.Wait(pollTimeout, func() bool { return ctx.Err() != nil }); err != nil {
 				return err
@@ -117,6 +129,7 @@ type source interface{ Next(*ring.Frame) bool }
 func (c *Capture) pass(r source) int {
 	c.rounds.Add(1)
 	c.now = time.Now().UnixNano()
+	c.hurry = false
 	n := 0
 	for n < round && r.Next(&c.frame) {
 		c.take(c.frame.Data, c.frame.Wire)
@@ -176,7 +189,7 @@ func (c *Capture) append(l *Lane, p *packet.Reply) {
 		}
 		b.lane = l
 	}
-	if b.replies = append(b.replies, *p); len(b.replies) >= c.most {
+	if b.replies = append(b.replies, *p); len(b.replies) >= c.size {
 		c.deliver(b)
 	}
 }
@@ -195,6 +208,7 @@ func (c *Capture) deliver(b *batch) {
 	if len(b.replies) == 0 {
 		return
 	}
+	c.hurry = c.hurry || b.lane.hurry.Load()
 	b.lane.sink.Deliver(b.replies)
 	c.counts.Routed += uint64(len(b.replies))
 	b.replies = b.replies[:0]

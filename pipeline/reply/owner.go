@@ -35,7 +35,12 @@ type Lane struct {
 	index int
 	slot  int // small number that no other present lane has, for tables of captures
 	sync  uint32
+	hurry atomic.Bool
 }
+
+// Hurry says whether who is behind the lane waits for its replies. Then a
+// capture does not keep them for the sake of others.
+func (l *Lane) Hurry(on bool) { l.hurry.Store(on) }
 
 // owner is who claims endpoints. The router's lock guards it, but for lanes.
 type owner struct {
