@@ -147,7 +147,7 @@ func (w *worker) connect(i uint32, s *session.Session) {
 // settle lets the sessions that were touched send, and follows what became of
 // them.
 func (w *worker) settle() {
-	w.held = 0
+	late := 0
 	for k := 0; k < len(w.dirty); k++ {
 		i := w.dirty[k]
 		s := w.slab.At(i)
@@ -164,14 +164,15 @@ func (w *worker) settle() {
 			w.remove(i, s)
 			continue
 		}
-		if s.Held() {
-			w.held++
+		if w.core.Late(s) {
+			late++
 		}
 		w.wheel.Arm(i, roundUp(s.Deadline(w.core)))
 		if w.feed != nil {
 			w.feed.follow(i, s, w.core)
 		}
 	}
+	w.late = late > len(w.dirty)/8
 	w.dirty = w.dirty[:0]
 }
 

@@ -48,7 +48,7 @@ type worker struct {
 	resting  *flow.Rest // endpoints that the target may keep in TIME-WAIT
 	wheel    flow.Wheel
 	dirty    []uint32
-	held     int               // sessions of this round that go on when the target has answered
+	late     bool              // most sessions of this round go on when the target has answered
 	claim    []packet.Endpoint // of this round, for links that claim flows
 	unclaim  []packet.Endpoint
 	header   packet.Header
@@ -146,7 +146,7 @@ const (
 	round = 256
 	// crowd is how many things to do at once say that more come soon, though
 	// the copy is behind.
-	crowd = 4
+	crowd = 16
 	// publishEvery is how often counters are published under load.
 	publishEvery = 100 * session.Millisecond
 )
@@ -177,7 +177,7 @@ func (w *worker) run(done <-chan struct{}) {
 			w.sleep()
 			continue
 		case n >= round:
-		case w.held <= n/2:
+		case !w.late:
 			w.poller.Rest(n, ring.MaxRest)
 		case n >= crowd:
 			w.poller.Rest(n, ring.MinRest)
@@ -208,7 +208,7 @@ func (w *worker) pass() int {
 	w.wheel.Advance(w.ms(), w.fire)
 	w.settle()
 	if n > 0 {
-		w.pace(n)
+		w.pace()
 	}
 	w.claimFlows()
 	w.tx.Flush()
@@ -221,14 +221,13 @@ func (w *worker) pass() int {
 	return n
 }
 
-// pace tells who brings the replies whether the copy is behind: most of what
-// there is to do in a round, and so in most rounds, is answers that the next
-// request waited for. A client that sends as fast as it is answered is copied
+// pace tells who brings the replies whether the copy is behind in most rounds:
+// then requests wait for answers to those before them. A client that sends as fast as it is answered is copied
 // as fast as the answers come.
-func (w *worker) pace(n int) {
+func (w *worker) pace() {
 	const whole, few, many = 1 << 10, 1 << 7, 3 << 8
 	now := 0
-	if w.held > n/2 {
+	if w.late {
 		now = whole
 	}
 	w.behind += (now - w.behind) / 8

@@ -81,20 +81,42 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 		p.state.Store(running)
 		return nil
 	}
+	soon := MaxRest
+	if timeout >= 0 {
+		soon = min(soon, timeout)
+	}
+	n, errno := p.poll(len(p.fds), soon)
+	if n == 0 && errno == 0 && soon != timeout {
+		n, errno = p.pause(timeout)
+	}
+	p.state.Store(running)
+	switch {
+	case errno == unix.EINTR || n == 0 && errno == 0:
+		return nil
+	case errno != 0:
+		return fmt.Errorf("ring: poll: %w", errno)
+	}
+	return p.settle()
+}
+
+// poll waits for the first fds, for a time in which the runtime need not know of
+// it: its sysmon wakes up every 20 us to watch who is in a system call that it
+// knows of. A collection of garbage interrupts it by a signal.
+func (p *Poller) poll(fds int, timeout time.Duration) (int, unix.Errno) {
+	p.time = unix.NsecToTimespec(int64(timeout))
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.fds[0])), uintptr(fds), uintptr(unsafe.Pointer(&p.time)), 0, 0, 0)
+	return int(n), errno
+}
+
+// pause waits for all fds for a longer time; negative: for ever.
+func (p *Poller) pause(timeout time.Duration) (int, unix.Errno) {
 	var ts *unix.Timespec
 	if timeout >= 0 {
 		p.time = unix.NsecToTimespec(int64(timeout))
 		ts = &p.time
 	}
-	n, err := unix.Ppoll(p.fds, ts, nil)
-	p.state.Store(running)
-	switch {
-	case err == unix.EINTR || n == 0 && err == nil:
-		return nil
-	case err != nil:
-		return fmt.Errorf("ring: poll: %w", err)
-	}
-	return p.settle()
+	n, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.fds[0])), uintptr(len(p.fds)), uintptr(unsafe.Pointer(ts)), 0, 0, 0)
+	return int(n), errno
 }
 
 // settle takes back what would end the next wait at once.
@@ -133,15 +155,13 @@ const (
 // a real pause is waited for by Wait, without delay.
 func (p *Poller) Rest(n int, most time.Duration) time.Duration {
 	now := time.Now()
-	nap := min(now.Sub(p.rested)*gather/time.Duration(max(n, 1)), most, MaxRest)
+	each := min(now.Sub(p.rested), time.Second) / time.Duration(max(n, 1))
+	nap := min(each*gather, most)
 	p.rested = now
 	if nap < MinRest {
 		return 0
 	}
-	p.time = unix.NsecToTimespec(int64(nap))
-	// Raw: the runtime's sysmon wakes up every 20 us to watch who is in a
-	// system call that it knows of. An error is a signal; sooner is as good.
-	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.fds[0])), uintptr(p.paced), uintptr(unsafe.Pointer(&p.time)), 0, 0, 0)
+	_, _ = p.poll(p.paced, nap) // an error is a signal; sooner is as good
 	return nap
 }
 

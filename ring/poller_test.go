@@ -99,6 +99,63 @@ func TestWakeOfAWorkerThatIsAwakeDoesNotDisturbTheNextWait(t *testing.T) {
 	})
 }
 
+func TestWhatIsWatchedEndsTheWaitUntilItIsForgotten(t *testing.T) {
+	p := newPoller(t)
+	var ends [2]int
+	must(t, unix.Pipe(ends[:]))
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	p.Watch(ends[0])
+	go func() {
+		time.Sleep(time.Millisecond)
+		_, _ = unix.Write(ends[1], []byte{0})
+	}()
+	var fds = []unix.PollFd{{Fd: int32(ends[0]), Events: unix.POLLIN}}
+	for ready := 0; ready == 0; {
+		must(t, p.Wait(-1, nil))
+		ready, _ = unix.Poll(fds, 0)
+	}
+	p.Forget(ends[0])
+	eventually(t, func() bool {
+		start := time.Now()
+		must(t, p.Wait(2*time.Millisecond, nil))
+		return time.Since(start) >= 2*time.Millisecond
+	})
+	if len(p.fds) != 1 {
+		t.Errorf("%d descriptors, want the eventfd", len(p.fds))
+	}
+}
+
+func TestARestEndsWithABlockOnly(t *testing.T) {
+	p := newPair(t)
+	r := p.b.open(Config{Interface: "vb", Filter: onlyTCP})
+	poller := newPoller(t, r)
+	w := p.a.wire("va")
+	w.send(tcp(port(a4, 1), port(b4, 2), nil))
+	eventually(t, r.Ready)
+	if nap := poller.Rest(1, MaxRest); nap != MaxRest {
+		t.Errorf("a rest of %v after a pause, want %v", nap, MaxRest)
+	}
+	for f := (Frame{}); r.Next(&f); {
+	}
+	var ends [2]int
+	must(t, unix.Pipe(ends[:]))
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	poller.Watch(ends[0])
+	_, err := unix.Write(ends[1], []byte{0})
+	must(t, err)
+	eventually(t, func() bool {
+		poller.rested = time.Time{}
+		start := time.Now()
+		return poller.Rest(1, MaxRest) == MaxRest && time.Since(start) >= MaxRest
+	})
+	poller.rested = time.Now()
+	if nap := poller.Rest(1<<20, MaxRest); nap != 0 {
+		t.Errorf("a rest of %v under load", nap)
+	}
+}
+
 func TestWakeMayRunIntoClose(t *testing.T) {
 	for range 200 {
 		p, err := NewPoller()
@@ -124,6 +181,7 @@ func TestWaitAndWakeDoNotAllocate(t *testing.T) {
 		p.state.Store(sleeping)
 		p.Wake()
 		_ = p.Wait(-1, never)
+		p.Rest(1, MinRest)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -193,6 +193,72 @@ func TestRepliesReachTheClientInOrder(t *testing.T) {
 	})
 }
 
+func TestTheServerKnowsWhetherRepliesAreWaitedForAlsoOnANewConnection(t *testing.T) {
+	t.Parallel()
+	i := serve(t, netip.AddrPort{}, nil)
+	c := dial(t, i.addr, func(c *ClientConfig) { c.Conns = 2 })
+	c.awaitUp(t)
+	all := func(want bool) func() bool {
+		return func() bool {
+			opened := i.opened()
+			return len(opened) == 2 && opened[0].lane.Hurrying() == want && opened[1].lane.Hurrying() == want
+		}
+	}
+	for _, on := range []bool{true, false, true} {
+		c.Hurry(on)
+		eventually(t, "both lanes know", all(on))
+	}
+	for _, p := range i.opened() {
+		p.conn.Close()
+	}
+	eventually(t, "a link was lost", func() bool { return c.Stats().Reconnects > 0 })
+	eventually(t, "the new lanes know", all(true))
+}
+
+func TestAnInletGivesWhatCameBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	i := serve(t, netip.AddrPort{}, nil)
+	opened := make(chan *Inlet, 1)
+	c := dial(t, i.addr, func(c *ClientConfig) { c.OnOpen = func(_ int, in *Inlet) { opened <- in } })
+	in := <-opened
+	i.deliver(0, make([]packet.Reply, 700))
+	i.opened()[0].conn.Close()
+	fds := []unix.PollFd{{Fd: int32(in.FD()), Events: unix.POLLIN}}
+	got := 0
+	for open := true; open; {
+		unix.Poll(fds, 100)
+		var n int
+		n, open = in.Read(func(batch []packet.Reply) { got += len(batch) })
+		if n != 0 && got == 0 {
+			t.Fatal("replies counted that were not given")
+		}
+	}
+	if got != 700 {
+		t.Errorf("%d of 700 replies before the end", got)
+	}
+	eventually(t, "the client dials again", func() bool { return c.Stats().Reconnects > 0 })
+}
+
+func TestReadingAnInletDoesNotAllocate(t *testing.T) {
+	i := serve(t, netip.AddrPort{}, nil)
+	opened := make(chan *Inlet, 1)
+	c := dial(t, i.addr, func(c *ClientConfig) { c.OnOpen = func(_ int, in *Inlet) { opened <- in } })
+	in := <-opened
+	c.awaitUp(t)
+	batch := make([]packet.Reply, 100)
+	got := 0
+	take := func(b []packet.Reply) { got += len(b) }
+	if n := testing.AllocsPerRun(200, func() {
+		i.deliver(0, batch)
+		in.Read(take)
+	}); n >= 3 { // deliver copies the list of links; a heartbeat may pass
+		t.Errorf("%v allocations", n)
+	}
+	if got == 0 {
+		t.Error("nothing was read")
+	}
+}
+
 func TestHeartbeatsMeasureTheRoundTripAtBothEnds(t *testing.T) {
 	t.Parallel()
 	i := serve(t, netip.AddrPort{}, nil)

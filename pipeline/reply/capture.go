@@ -29,7 +29,7 @@ const (
 
 	// crowd is how many replies at once say that more come, though each is
 	// waited for.
-	crowd = 4
+	crowd = 16
 
 	// pollTimeout bounds the sleep of an idle capture.
 	pollTimeout = time.Second
@@ -208,7 +208,7 @@ func (c *Capture) deliver(b *batch) {
 	if len(b.replies) == 0 {
 		return
 	}
-	c.hurry = c.hurry || b.lane.hurry.Load()
+	c.hurry = c.hurry || b.lane.Hurrying()
 	b.lane.sink.Deliver(b.replies)
 	c.counts.Routed += uint64(len(b.replies))
 	b.replies = b.replies[:0]

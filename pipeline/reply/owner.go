@@ -42,6 +42,9 @@ type Lane struct {
 // capture does not keep them for the sake of others.
 func (l *Lane) Hurry(on bool) { l.hurry.Store(on) }
 
+// Hurrying reports what Hurry said last.
+func (l *Lane) Hurrying() bool { return l.hurry.Load() }
+
 // owner is who claims endpoints. The router's lock guards it, but for lanes.
 type owner struct {
 	id     [16]byte

@@ -18,9 +18,11 @@ const (
 // so that it compares with the client's acknowledgments less base.
 func (s *Session) have() uint32 { return s.rcvNxt - s.peerBase }
 
-// Held reports whether the client has sent what waits for the target's answer
-// to what came before: the copy is behind.
-func (s *Session) Held() bool { return s.state == Established && s.nextPiece != 0 }
+// Late reports whether a request waits for the target's answer to the one
+// before, which production has given: the copy is behind.
+func (c *Core) Late(s *Session) bool {
+	return s.state == Established && s.nextPiece != 0 && c.pieces.at(s.nextPiece).kind == pieceData
+}
 
 // release lets pieces go to the sender, in order: those of a running turn at
 // once, the first of the next when the target has answered.

@@ -13,9 +13,19 @@ import (
 
 // As fast as production answers, which shares the machine with the copy.
 func TestManyConnectionsInAClosedLoopAreCopied(t *testing.T) {
+	closedLoop(t, 4000, 5*time.Second)
+}
+
+// With few connections the copy is as fast as the target's answers come back:
+// nothing on the way may gather them for long.
+func TestFewConnectionsInAClosedLoopAreCopied(t *testing.T) {
+	closedLoop(t, 4, 2*time.Second)
+}
+
+func closedLoop(t *testing.T, conns int, last time.Duration) {
 	p := small(t, usual)
 	p.copy()
-	report := p.wait(p.load(load.Config{Conns: 4000, Duration: span(5 * time.Second)}))
+	report := p.wait(p.load(load.Config{Conns: conns, Duration: span(last)}))
 	r := p.judge(verdict.Rules{})
 	p.exact(r)
 	p.Logf("production: %.0f requests/s, latency p50 %d us, p99 %d us; copied %v after the load",
