@@ -59,7 +59,9 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	p.must(p.Copiers[0].Start(p.ctx, "tcpcopy"))
 	reload("80", 2, "") // the target's answers go through both
 	for range 250 {
-		if p.metric("tcpcopy_link_up") == 2 {
+		m, err := p.Copiers[0].Metrics()
+		p.must(err)
+		if m.Linked() == 2 {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)

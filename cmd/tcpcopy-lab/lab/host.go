@@ -29,6 +29,9 @@ type Host struct {
 // (rp_filter 0) and forwards nothing.
 func (l *Lab) Host(name string) (*Host, error) {
 	h := &Host{Name: name, lab: l, ns: netns.None()}
+	if err := shareNetnsDir(); err != nil {
+		return nil, fmt.Errorf("lab: %s: %w", netnsDir, err)
+	}
 	err := onThread(func() (err error) {
 		h.ns, err = netns.NewNamed(h.Namespace())
 		return err
@@ -57,6 +60,23 @@ func (l *Lab) Host(name string) (*Host, error) {
 		"core/somaxconn=8192", "ipv4/tcp_max_syn_backlog=8192",
 		"ipv4/ip_local_port_range=10000 65000",
 	)
+}
+
+// shareNetnsDir makes the directory a shared mount, as `ip netns add` does when
+// it finds that it is none. Done later, that would mount the namespaces that
+// are there a second time, and they could not be removed.
+func shareNetnsDir() error {
+	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
+		return err
+	}
+	err := unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "")
+	if !errors.Is(err, unix.EINVAL) { // not a mount yet
+		return err
+	}
+	if err := unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "")
 }
 
 // Namespace is the host's name in /run/netns: `ip netns exec NAME sh` enters it.

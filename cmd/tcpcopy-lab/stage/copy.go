@@ -149,7 +149,7 @@ func (s *Stage) linked(ctx context.Context, t *Tool) error {
 	defer cancel()
 	for {
 		m, err := t.Metrics()
-		if err == nil && int(m.Sum("tcpcopy_link_up")) >= len(s.Intercepts) {
+		if err == nil && m.Linked() >= len(s.Intercepts) {
 			return nil
 		}
 		select {

@@ -74,6 +74,16 @@ func (m Metrics) Sum(name string) (sum float64) {
 	return sum
 }
 
+// Linked reports how many intercepts a tcpcopy has a link to.
+func (m Metrics) Linked() (n int) {
+	for _, up := range m.By("tcpcopy_link_up", "intercept") {
+		if up > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // By adds the samples of a name by the values of labels, joined by a space.
 func (m Metrics) By(name string, labels ...string) map[string]float64 {
 	sums := map[string]float64{}
