@@ -21,6 +21,7 @@ import (
 const usage = `usage: tcpcopy-lab COMMAND [flags]
 
   demo     build the seed's network, copy live traffic for half a minute, judge it
+  bench    measure what a copy costs, beside a second pair of binaries
   up       build a network and keep it until Ctrl-C
   clean    remove what killed labs left
   load     send HTTP requests at a set rate (used by the others, on a lab's host)
@@ -37,6 +38,7 @@ type command func(ctx context.Context, args []string) error
 
 var commands = map[string]command{
 	"demo":    runDemo,
+	"bench":   runBench,
 	"up":      runUp,
 	"clean":   runClean,
 	"load":    runLoad,

@@ -42,6 +42,11 @@ func (n *networkFlags) check() (stage.Programs, error) {
 	if n.assistants < 1 || n.assistants > 2 {
 		return p, fmt.Errorf("--assistants %d: want 1 or 2", n.assistants)
 	}
+	return programs()
+}
+
+// programs are the binaries beside this one, where the machine can have labs.
+func programs() (p stage.Programs, err error) {
 	if lacks := lab.Missing(); len(lacks) > 0 {
 		return p, errors.New("this machine lacks what the lab is made of:\n  " + strings.Join(lacks, "\n  "))
 	}

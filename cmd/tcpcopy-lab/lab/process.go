@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Command is a program to be run on a host.
@@ -135,6 +137,32 @@ func (p *Process) PeakMemory() int64 {
 		return 0
 	}
 	return usage.Maxrss << 10 // getrusage(2)
+}
+
+// CPU is the time that the process, which runs, has used of all processors, in
+// user and kernel mode, to the nanosecond: its clock of clock_getcpuclockid(3).
+func (p *Process) CPU() (time.Duration, error) {
+	const sched = 2 // CPUCLOCK_SCHED, include/linux/posix-timers_types.h
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^p.PID()<<3|sched), &ts); err != nil {
+		return 0, fmt.Errorf("lab: CPU clock of %s: %w", p.Name, err)
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+// Memory is what the process, which runs, has resident, in bytes (VmRSS,
+// proc_pid_status(5)).
+func (p *Process) Memory() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		return 0, fmt.Errorf("lab: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kb int64
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		return 0, fmt.Errorf("lab: VmRSS of %s: %w", p.Name, err)
+	}
+	return kb << 10, nil
 }
 
 // Tail is the last n lines of the process's log.

@@ -1,0 +1,98 @@
+// Package bench measures tcpcopy and intercept as processes in the lab: what a
+// copy costs, how late it is, what it does to production. A second pair of
+// binaries with the same command line, the peer, takes its turn in the same
+// run.
+package bench
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+)
+
+// Config says what to measure.
+type Config struct {
+	Programs stage.Programs
+	Peer     stage.Programs // no Tcpcopy: no peer
+	Rows     []string       // names of Rows
+	Runs     int            // of each row and side; the medians are reported
+	Duration time.Duration  // of a load
+}
+
+// A side is one of those whose copies are compared.
+type side string
+
+const (
+	ours  side = "ours"
+	peer  side = "peer"
+	alone side = "alone" // production without a copy
+)
+
+// Run measures, and tells each result as it comes.
+func Run(ctx context.Context, c Config, progress io.Writer) (*Report, error) {
+	r := &Report{Machine: machine(), Date: time.Now().Format(time.DateOnly), Runs: c.Runs, Seconds: c.Duration.Seconds()}
+	for _, name := range c.Rows {
+		i := slices.IndexFunc(rows, func(w row) bool { return w.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("bench: no row %q; there are %q", name, Rows())
+		}
+		w := rows[i]
+		result := Result{Row: w.name, Samples: map[side][]values{}}
+		for run := range c.Runs {
+			sides := w.sides(c)
+			if run%2 == 1 { // what is first may find another machine than what is last
+				slices.Reverse(sides)
+			}
+			for _, s := range sides {
+				v, err := w.once(ctx, c, s)
+				if err != nil {
+					return nil, fmt.Errorf("bench: %s, %s: %w", w.name, s, err)
+				}
+				result.Samples[s] = append(result.Samples[s], v)
+				fmt.Fprintf(progress, "%s, %s %d of %d: %v\n", w.name, s, run+1, c.Runs, v)
+			}
+		}
+		r.Results = append(r.Results, result)
+	}
+	return r, nil
+}
+
+func (w row) sides(c Config) []side {
+	sides := []side{ours}
+	if c.Peer.Tcpcopy != "" {
+		sides = append(sides, peer)
+	}
+	if w.alone {
+		sides = append(sides, alone)
+	}
+	return sides
+}
+
+// once measures a row once, on a stage of its own: what a copy leaves behind at
+// the target is not the next one's.
+func (w row) once(ctx context.Context, c Config, who side) (values, error) {
+	o := stage.Small{}
+	o.Offload, o.Assistants = w.offload, 1
+	s, err := stage.NewSmall(ctx, c.Programs, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	var p *pair
+	switch who {
+	case ours:
+		p, err = start(ctx, s, c.Programs)
+	case peer:
+		p, err = start(ctx, s, c.Peer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.load.Duration = cmp.Or(w.load.Duration, c.Duration)
+	return w.measure(ctx, w, s, p)
+}

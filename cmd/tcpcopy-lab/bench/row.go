@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
+)
+
+// A row is something to measure.
+type row struct {
+	name    string
+	load    load.Config
+	offload bool // of every wire
+	alone   bool // measure production without a copy, too
+	measure func(context.Context, row, *stage.Stage, *pair) (values, error)
+}
+
+var rows = []row{
+	{name: "keep-alive 2000/s", load: load.Config{Conns: 100, Rate: 2000}, measure: cost},
+	{name: "keep-alive 5000/s", load: load.Config{Conns: 100, Rate: 5000}, measure: cost},
+	{name: "keep-alive 10000/s", load: load.Config{Conns: 100, Rate: 10_000}, alone: true, measure: cost},
+	{name: "keep-alive 20000/s", load: load.Config{Conns: 100, Rate: 20_000}, measure: cost},
+	{name: "short 1000/s", load: load.Config{Conns: 100, Rate: 1000, Close: "server"}, measure: cost},
+	{name: "short 3000/s", load: load.Config{Conns: 100, Rate: 3000, Close: "server"}, measure: cost},
+	{name: "short 5000/s", load: load.Config{Conns: 100, Rate: 5000, Close: "server"}, measure: cost},
+	{name: "POST 1 MB 50/s", load: load.Config{Conns: 10, Rate: 50, Post: 1 << 20}, offload: true, measure: cost},
+	{name: "closed loop 100", load: load.Config{Conns: 100}, measure: cost},
+	{name: "closed loop 1000", load: load.Config{Conns: 1000}, measure: cost},
+	{name: "closed loop 4000", load: load.Config{Conns: 4000}, measure: cost},
+	{name: "closed loop short", load: load.Config{Conns: 100, Close: "server"}, measure: cost},
+	{name: "lag", load: load.Config{Conns: 100, Rate: 10_000}, measure: lag},
+	{name: "memory", load: load.Config{Conns: 10_000, Rate: 5000, Hold: true, Duration: time.Millisecond}, measure: memory},
+}
+
+// Rows are the names of what can be measured.
+func Rows() (names []string) {
+	for _, w := range rows {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// late is how long after a load's end its copies count.
+const late = 2 * time.Second
+
+// cost is the processor time of a copied request.
+func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (values, error) {
+	var before, after [2]time.Duration
+	var err error
+	if p != nil {
+		if before[0], before[1], err = p.cpu(); err != nil {
+			return nil, err
+		}
+	}
+	report, err := play(ctx, w, s)
+	if err != nil {
+		return nil, err
+	}
+	v := values{Rate: report.Rate(), P50: float64(report.P50), P99: float64(report.P99)}
+	if p == nil {
+		return v, nil
+	}
+	time.Sleep(late)
+	if after[0], after[1], err = p.cpu(); err != nil {
+		return nil, err
+	}
+	r, err := s.Judge(verdict.Rules{})
+	if err != nil {
+		return nil, err
+	}
+	v[Copied] = 100 * once(r.Copy)
+	copied := float64(max(1, r.Copy.Online-r.Copy.Missing))
+	v[TcpcopyCPU] = (after[0] - before[0]).Seconds() * 1e6 / copied
+	v[InterceptCPU] = (after[1] - before[1]).Seconds() * 1e6 / copied
+	return v, nil
+}
+
+// once is the share of production's requests that were copied exactly once.
+func once(r *verdict.Result) float64 {
+	return float64(r.Online-r.Missing-r.Duplicated) / float64(max(1, r.Online))
+}
+
+func play(ctx context.Context, w row, s *stage.Stage) (*load.Report, error) {
+	l, err := s.Load(w.load, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Wait(ctx)
+}
+
+// memory is what a session takes while nothing happens on it.
+func memory(ctx context.Context, w row, s *stage.Stage, p *pair) (values, error) {
+	// What a first load brings is not the sessions'.
+	warm := row{load: load.Config{Conns: 50, Rate: 1000, Duration: time.Second, Close: "server"}}
+	if _, err := play(ctx, warm, s); err != nil {
+		return nil, err
+	}
+	time.Sleep(late)
+	var before, after [2]int64
+	var err error
+	if before[0], before[1], err = p.memory(); err != nil {
+		return nil, err
+	}
+	s.Forget()
+	l, err := s.Load(w.load, nil)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-l.Held:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(30 * time.Second):
+		return nil, fmt.Errorf("%d connections did not open", w.load.Conns)
+	}
+	time.Sleep(late)
+	if after[0], after[1], err = p.memory(); err != nil {
+		return nil, err
+	}
+	copied := float64(max(1, s.TargetCount()))
+	v := values{
+		Copied:          100 * copied / float64(w.load.Conns),
+		TcpcopyMemory:   float64(after[0]-before[0]) / copied,
+		InterceptMemory: float64(after[1]-before[1]) / copied,
+	}
+	if err := l.GoOn(); err != nil {
+		return nil, err
+	}
+	_, err = l.Wait(ctx)
+	return v, err
+}
