@@ -1,0 +1,148 @@
+package pipeline
+
+import (
+	"net"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tcpcopy-go/tcpcopy/conf"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/ring"
+)
+
+// frames is the argument of a sendmmsg(2) by a packet socket, made once.
+type frames struct {
+	fd       int
+	data     [][]byte
+	messages []struct {
+		header unix.Msghdr
+		sent   uint32
+	}
+}
+
+// newFrames sends out at iface.
+func newFrames(t testing.TB, iface string, data [][]byte) *frames {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	i, err := net.InterfaceByName(iface)
+	must(t, err)
+	must(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 16<<20))
+	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: i.Index}))
+	f := &frames{fd: fd, data: data}
+	f.messages = append(f.messages, make([]struct {
+		header unix.Msghdr
+		sent   uint32
+	}, len(data))...)
+	for i := range data {
+		v := &unix.Iovec{Base: &data[i][0], Len: uint64(len(data[i]))}
+		f.messages[i].header.Iov, f.messages[i].header.Iovlen = v, 1
+	}
+	return f
+}
+
+// send sends them all, ring.BatchLen in a system call.
+func (f *frames) send(t testing.TB) {
+	for i := 0; i < len(f.messages); {
+		n := min(ring.BatchLen, len(f.messages)-i)
+		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(f.fd), uintptr(unsafe.Pointer(&f.messages[i])), uintptr(n), 0, 0, 0)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		i += int(sent)
+	}
+}
+
+// used is the processor time of the calling thread.
+func used() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts)
+	return time.Duration(ts.Nano())
+}
+
+// BenchmarkRingToWire compares a worker, from its ring to the wire, with what
+// the machine can do: sendmmsg of ready frames, and a ring that is read with
+// nothing behind. A round is a packet of 200 bytes of payload from each of 1000
+// sessions; what goes in, and the target's answers, are not measured. Times are
+// processor time in ns a packet, with the receiving end of the veth.
+func BenchmarkRingToWire(b *testing.B) {
+	const sessions, size = 1000, 200
+	w := newPipeline(b, 1, func(c *conf.Tcpcopy) { c.Interfaces = []string{"eth0"}; c.RingBytes = 16 << 20 }).workers[0]
+	bare, err := ring.Open(ring.Config{Interface: "eth0"})
+	must(b, err)
+	b.Cleanup(func() { bare.Close() })
+	eth0, err := net.InterfaceByName("eth0")
+	must(b, err)
+
+	link := append(append(append([]byte{}, eth0.HardwareAddr...), 2, 0, 0, 0, 0, 2), 8, 0)
+	clients := make([]*client, sessions)
+	replies := make([]packet.Reply, sessions)
+	in := make([][]byte, sessions)
+	for i := range clients {
+		c := newClient(uint16(20000 + i))
+		end, next := c.open(b, w)
+		clients[i] = c
+		replies[i] = packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next, Len: 100, Flags: packet.ACK | packet.PSH, Window: 65535}
+		replies[i].WindowScale = packet.NoWindowScale
+		in[i] = append(append([]byte{}, link...), make([]byte, 40+size)...)
+	}
+	request := string(make([]byte, size))
+	inject := newFrames(b, "peer", in)
+	out := make([][]byte, sessions)
+	for i := range out {
+		out[i] = append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0}, clients[0].frame(packet.ACK, request).Data...)
+		clients[0].seq -= size
+	}
+	wire := newFrames(b, "eth0", out)
+
+	var sent, captured, worker time.Duration
+	var f ring.Frame
+	measure := func(sum *time.Duration, what func()) {
+		began := used()
+		what()
+		*sum += used() - began
+	}
+	rounds := 0
+	for b.Loop() {
+		rounds++
+		for i, c := range clients {
+			copy(in[i][len(link):], c.frame(packet.ACK|packet.PSH, request).Data)
+		}
+		inject.send(b)
+		time.Sleep(2 * retire) // the last block is handed over
+		measure(&captured, func() {
+			for n := 0; bare.Next(&f); n++ {
+				sink += int(f.Data[0])
+			}
+		})
+		before := w.tx.Stats().Messages
+		measure(&worker, func() {
+			for w.pass() > 0 {
+			}
+		})
+		if n := w.tx.Stats().Messages - before; n != sessions {
+			b.Fatalf("%d packets for %d", n, sessions)
+		}
+		measure(&sent, func() { wire.send(b) })
+		for i, c := range clients {
+			r := &replies[i]
+			r.Ack = c.seq
+			w.reply(r)
+			r.Seq += uint32(r.Len)
+			c.ack += uint32(r.Len)
+		}
+		w.pass()
+	}
+	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(rounds*sessions) }
+	b.ReportMetric(0, "ns/op") // a round, with what is not measured
+	b.ReportMetric(per(sent), "ns/send-limit")
+	b.ReportMetric(per(captured), "ns/capture-limit")
+	b.ReportMetric(per(worker), "ns/worker")
+	b.ReportMetric(sent.Seconds()/worker.Seconds(), "of-send-limit")
+}
+
+var sink int
