@@ -24,13 +24,13 @@ type Config struct {
 	Duration time.Duration  // of a load
 }
 
-// A side is one of those whose copies are compared.
-type side string
+// A Side is one of those whose copies are compared.
+type Side string
 
 const (
-	ours  side = "ours"
-	peer  side = "peer"
-	alone side = "alone" // production without a copy
+	Ours  Side = "ours"
+	Peer  Side = "peer"
+	Alone Side = "alone" // production without a copy
 )
 
 // Run measures, and tells each result as it comes.
@@ -42,7 +42,7 @@ func Run(ctx context.Context, c Config, progress io.Writer) (*Report, error) {
 			return nil, fmt.Errorf("bench: no row %q; there are %q", name, Rows())
 		}
 		w := rows[i]
-		result := Result{Row: w.name, Samples: map[side][]values{}}
+		result := Result{Row: w.name, Samples: map[Side][]Values{}}
 		for run := range c.Runs {
 			sides := w.sides(c)
 			if run%2 == 1 { // what is first may find another machine than what is last
@@ -62,20 +62,20 @@ func Run(ctx context.Context, c Config, progress io.Writer) (*Report, error) {
 	return r, nil
 }
 
-func (w row) sides(c Config) []side {
-	sides := []side{ours}
+func (w row) sides(c Config) []Side {
+	sides := []Side{Ours}
 	if c.Peer.Tcpcopy != "" {
-		sides = append(sides, peer)
+		sides = append(sides, Peer)
 	}
 	if w.alone {
-		sides = append(sides, alone)
+		sides = append(sides, Alone)
 	}
 	return sides
 }
 
 // once measures a row once, on a stage of its own: what a copy leaves behind at
 // the target is not the next one's.
-func (w row) once(ctx context.Context, c Config, who side) (values, error) {
+func (w row) once(ctx context.Context, c Config, who Side) (Values, error) {
 	o := stage.Small{}
 	o.Offload, o.Assistants = w.offload, 1
 	s, err := stage.NewSmall(ctx, c.Programs, o)
@@ -85,9 +85,9 @@ func (w row) once(ctx context.Context, c Config, who side) (values, error) {
 	defer s.Close()
 	var p *pair
 	switch who {
-	case ours:
+	case Ours:
 		p, err = start(ctx, s, c.Programs)
-	case peer:
+	case Peer:
 		p, err = start(ctx, s, c.Peer)
 	}
 	if err != nil {

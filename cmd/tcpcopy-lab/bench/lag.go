@@ -23,7 +23,7 @@ import (
 // lag is the time from when the kernel of production's host has a client's
 // request to when it has the copy, by its own timestamps: one capture sees
 // both, and the requests' lines tell which belong together.
-func lag(ctx context.Context, w row, s *stage.Stage, _ *pair) (values, error) {
+func lag(ctx context.Context, w row, s *stage.Stage, _ *pair) (Values, error) {
 	file := filepath.Join(s.Lab.Dir, "lag.pcap")
 	tcpdump, err := s.Copiers[0].Host.Start(lab.Command{Name: "tcpdump", Args: []string{
 		"tcpdump", "-i", "eth0", "-s", "160", "-B", "65536", "--time-stamp-precision=nano", "-w", file,
@@ -56,7 +56,7 @@ func lag(ctx context.Context, w row, s *stage.Stage, _ *pair) (values, error) {
 	us := func(share float64) float64 {
 		return float64(lags[int(share*float64(len(lags)-1))]) / float64(time.Microsecond)
 	}
-	return values{Copied: 100 * float64(len(lags)) / float64(report.Answers), LagP50: us(0.5), LagP99: us(0.99)}, nil
+	return Values{Copied: 100 * float64(len(lags)) / float64(report.Answers), LagP50: us(0.5), LagP99: us(0.99)}, nil
 }
 
 // readLags are the times between each request and its first copy. The copies'

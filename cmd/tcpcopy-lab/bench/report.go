@@ -24,20 +24,22 @@ const (
 	InterceptCPU    Metric = "intercept, CPU s per million requests"
 	LagP50          Metric = "copy lag p50, us"
 	LagP99          Metric = "copy lag p99, us"
+	TcpcopyIdle     Metric = "tcpcopy, % of a CPU"
+	InterceptIdle   Metric = "intercept, % of a CPU"
 	TcpcopyMemory   Metric = "tcpcopy, bytes per idle session"
 	InterceptMemory Metric = "intercept, bytes per idle session"
 )
 
-var metrics = []Metric{Rate, P50, P99, Copied, TcpcopyCPU, InterceptCPU, LagP50, LagP99, TcpcopyMemory, InterceptMemory}
+var metrics = []Metric{Rate, P50, P99, Copied, TcpcopyCPU, InterceptCPU, LagP50, LagP99, TcpcopyIdle, InterceptIdle, TcpcopyMemory, InterceptMemory}
 
-// values are what one run measured.
-type values map[Metric]float64
+// Values are what one run measured.
+type Values map[Metric]float64
 
-func (v values) String() string {
+func (v Values) String() string {
 	var words []string
 	for _, m := range metrics {
 		if x, ok := v[m]; ok {
-			words = append(words, fmt.Sprintf("%s %s", m, number(x)))
+			words = append(words, fmt.Sprintf("%s %s", m, m.format(x)))
 		}
 	}
 	return strings.Join(words, "; ")
@@ -55,11 +57,11 @@ type Report struct {
 // A Result is every run of a row.
 type Result struct {
 	Row     string            `json:"row"`
-	Samples map[side][]values `json:"samples"`
+	Samples map[Side][]Values `json:"samples"`
 }
 
 // median is that of a side's runs, if there are any.
-func (r *Result) median(s side, m Metric) (float64, bool) {
+func (r *Result) median(s Side, m Metric) (float64, bool) {
 	var all []float64
 	for _, v := range r.Samples[s] {
 		if x, ok := v[m]; ok {
@@ -83,29 +85,50 @@ func (r *Report) String() string {
 		name := result.Row
 		for _, m := range metrics {
 			cells := []string{"", "", "", ""}
-			found := map[side]float64{}
-			for i, side := range []side{alone, ours, peer} {
+			found := map[Side]float64{}
+			for i, side := range []Side{Alone, Ours, Peer} {
 				if x, ok := result.median(side, m); ok {
-					found[side], cells[i] = x, number(x)
+					found[side], cells[i] = x, m.format(x)
 				}
 			}
 			if len(found) == 0 {
 				continue
 			}
-			if found[peer] > 0 {
-				cells[3] = fmt.Sprintf("%.2f", found[ours]/found[peer])
+			if found[Peer] > 0 {
+				cells[3] = fmt.Sprintf("%.2f", found[Ours]/found[Peer])
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\n", name, m, strings.Join(cells, "\t"))
 			name = ""
 		}
 	}
 	w.Flush()
+	for _, side := range []Side{Ours, Peer} {
+		if rate, row := r.highest(side); rate > 0 {
+			fmt.Fprintf(&s, "\nhighest rate of which everything was copied, %s: %.0f requests/s (%s)", side, rate, row)
+		}
+	}
+	s.WriteByte('\n')
 	return s.String()
 }
 
-// number has three digits, or all before the point.
-func number(x float64) string {
+// highest is the most requests a second of which a side copied every one, and
+// the row where it did.
+func (r *Report) highest(s Side) (rate float64, row string) {
+	for i := range r.Results {
+		copied, _ := r.Results[i].median(s, Copied)
+		if x, _ := r.Results[i].median(s, Rate); copied == 100 && x > rate {
+			rate, row = x, r.Results[i].Row
+		}
+	}
+	return rate, row
+}
+
+// format has three digits, or all before the point; of shares, which are near
+// to 100, all that count.
+func (m Metric) format(x float64) string {
 	switch {
+	case m == Copied:
+		return fmt.Sprintf("%.3f", x)
 	case x >= 100 || x == 0:
 		return fmt.Sprintf("%.0f", x)
 	case x >= 10:

@@ -16,7 +16,7 @@ type row struct {
 	load    load.Config
 	offload bool // of every wire
 	alone   bool // measure production without a copy, too
-	measure func(context.Context, row, *stage.Stage, *pair) (values, error)
+	measure func(context.Context, row, *stage.Stage, *pair) (Values, error)
 }
 
 var rows = []row{
@@ -33,6 +33,7 @@ var rows = []row{
 	{name: "closed loop 4000", load: load.Config{Conns: 4000}, measure: cost},
 	{name: "closed loop short", load: load.Config{Conns: 100, Close: "server"}, measure: cost},
 	{name: "lag", load: load.Config{Conns: 100, Rate: 10_000}, measure: lag},
+	{name: "idle", measure: idle},
 	{name: "memory", load: load.Config{Conns: 10_000, Rate: 5000, Hold: true, Duration: time.Millisecond}, measure: memory},
 }
 
@@ -48,7 +49,7 @@ func Rows() (names []string) {
 const late = 2 * time.Second
 
 // cost is the processor time of a copied request.
-func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (values, error) {
+func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error) {
 	var before, after [2]time.Duration
 	var err error
 	if p != nil {
@@ -60,7 +61,7 @@ func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (values, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := values{Rate: report.Rate(), P50: float64(report.P50), P99: float64(report.P99)}
+	v := Values{Rate: report.Rate(), P50: float64(report.P50), P99: float64(report.P99)}
 	if p == nil {
 		return v, nil
 	}
@@ -92,8 +93,30 @@ func play(ctx context.Context, w row, s *stage.Stage) (*load.Report, error) {
 	return l.Wait(ctx)
 }
 
+// idle is what the pair takes while there is nothing to copy, in percent of a
+// processor.
+func idle(ctx context.Context, w row, _ *stage.Stage, p *pair) (Values, error) {
+	var before, after [2]time.Duration
+	var err error
+	if before[0], before[1], err = p.cpu(); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(w.load.Duration):
+	}
+	percent := 100 / float64(time.Since(began))
+	after[0], after[1], err = p.cpu()
+	return Values{
+		TcpcopyIdle:   float64(after[0]-before[0]) * percent,
+		InterceptIdle: float64(after[1]-before[1]) * percent,
+	}, err
+}
+
 // memory is what a session takes while nothing happens on it.
-func memory(ctx context.Context, w row, s *stage.Stage, p *pair) (values, error) {
+func memory(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error) {
 	// What a first load brings is not the sessions'.
 	warm := row{load: load.Config{Conns: 50, Rate: 1000, Duration: time.Second, Close: "server"}}
 	if _, err := play(ctx, warm, s); err != nil {
@@ -122,7 +145,7 @@ func memory(ctx context.Context, w row, s *stage.Stage, p *pair) (values, error)
 		return nil, err
 	}
 	copied := float64(max(1, s.TargetCount()))
-	v := values{
+	v := Values{
 		Copied:          100 * copied / float64(w.load.Conns),
 		TcpcopyMemory:   float64(after[0]-before[0]) / copied,
 		InterceptMemory: float64(after[1]-before[1]) / copied,
