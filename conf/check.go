@@ -1,9 +1,6 @@
 package conf
 
-import (
-	"net/netip"
-	"runtime"
-)
+import "net/netip"
 
 // finishTransfers refuses transfers that cannot work together.
 func (c *rawTcpcopy) finishTransfers(p *parser) error {
@@ -109,10 +106,7 @@ func (c *rawTcpcopy) finishCopies(p *parser) error {
 	if c.Clients == nil {
 		p.note("-n %d without -c: the copies of a session differ by their port only", c.Copies)
 	}
-	workers := c.Workers
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
+	workers := c.WorkerCount()
 	if c.Copies > c.MaxSessions/workers {
 		return p.errorf("session.copies", "%d copies of a session do not fit: each of %d workers has %d of the %d sessions at a time; raise session.max_sessions or session.memory, or use fewer workers", c.Copies, workers, c.MaxSessions/workers, c.MaxSessions)
 	}

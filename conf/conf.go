@@ -8,8 +8,10 @@
 package conf
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
+	"runtime"
 	"time"
 )
 
@@ -89,8 +91,15 @@ type Tcpcopy struct {
 	ConnsPerIntercept int
 	ReplyInterface    string // where replies come in if there are no Intercepts; "": from the route
 
-	Workers       int           // 0: one for each CPU
+	Workers       int           // 0: see WorkerCount
+	CPUs          []int         // worker i is bound to the i-th of them, counted round; none: they are not bound
 	ShutdownGrace time.Duration // for the copied sessions to close
+}
+
+// WorkerCount is how many workers there are: without a number one for each of
+// CPUs, or one for each CPU of the process.
+func (c *Tcpcopy) WorkerCount() int {
+	return cmp.Or(c.Workers, len(c.CPUs), runtime.GOMAXPROCS(0))
 }
 
 // Replay says how recordings are replayed. Without Files packets are captured.

@@ -300,6 +300,7 @@ func randomLine(r *rand.Rand) []string {
 	maybe("-P", "p")
 	maybe("--name", "a", "s1 \"x\"")
 	maybe("--workers", "0", "3")
+	maybe("--cpu-affinity", "0", "2-5,8", "1,0")
 	maybe("--max-sessions", "0", "5")
 	maybe("--web.listen-address", ":9100", "[::1]:1", "localhost:5")
 	maybe("--log-format", "json", "text")

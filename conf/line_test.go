@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,12 @@ func TestEveryFlagOfTheCToolsHasItsMeaning(t *testing.T) {
 		"-S 1500":             func(c *Tcpcopy) bool { return c.SnapLen == 1500 && len(c.Notes) == 1 },
 		"-o lo":               func(c *Tcpcopy) bool { return c.OutInterface == "lo" },
 		"-n1":                 func(c *Tcpcopy) bool { return c.Copies == 1 },
+		"--cpu-affinity 2-5,8": func(c *Tcpcopy) bool {
+			return slices.Equal(c.CPUs, []int{2, 3, 4, 5, 8}) && c.WorkerCount() == 5
+		},
+		"--cpu-affinity 3,1 --workers 6": func(c *Tcpcopy) bool {
+			return slices.Equal(c.CPUs, []int{3, 1}) && c.WorkerCount() == 6
+		},
 		"-n 1023 --workers 2": func(c *Tcpcopy) bool { return c.Copies == 1023 && len(c.Notes) == 1 },
 		"-g":                  func(c *Tcpcopy) bool { return c.Ramp == 100*time.Second && c.Notes == nil },
 		"-gd":                 func(c *Tcpcopy) bool { return c.Ramp == 100*time.Second && c.Daemon },
@@ -212,6 +219,8 @@ func TestWhatCannotBeServedIsRefusedInOneLineThatNamesTheMend(t *testing.T) {
 		"-n 253 --workers 256 -c 10.1.3.7 -x 80-10.1.2.100" + s:       "-n, --copies: 253 copies of a session do not fit: 256 workers and 1 addresses leave 252 endpoints for them at target 10.1.2.100:80",
 		"-n 51 --workers 2 --max-sessions 100 -x 80-10.1.2.100" + s:   "each of 2 workers has 50 of the 100 sessions at a time; raise session.max_sessions",
 		"-n 1023 --workers 32 -m 32 -c 10.1.3.x -x 80-10.1.2.100" + s: "each of 32 workers has 512 of the 16384 sessions",
+		"--cpu-affinity 5-2 -x 80-10.1.2.100" + s:                     `--cpu-affinity: "5-2" is not a list of CPUs such as 2-5,8`,
+		"--cpu-affinity 1,0-3 -x 80-10.1.2.100" + s:                   "CPU 1 is twice",
 		"-n 253 --workers 256 -x 80-10.1.2.100" + s:                   "leave 252 endpoints",
 		"-n 1024":          "1024 is not a whole number from 1 to 1023",
 		"-n 0":             "0 is not a whole number",

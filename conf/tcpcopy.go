@@ -64,6 +64,10 @@ const (
 	// quiet session lives, as in the C tool.
 	keepaliveOverResponse = 2 * time.Minute
 
+	// maxWorkers is how many rings a fanout group may have (PACKET_FANOUT_MAX
+	// of Linux before 5.10).
+	maxWorkers = 256
+
 	maxSpan = 30 * 24 * time.Hour
 	// maxRecording is how long a recording may be.
 	maxRecording = 10 * 365 * 24 * time.Hour
@@ -113,7 +117,8 @@ func (c *rawTcpcopy) settings() []*setting {
 		{key: "link.port", flag: "port", short: "p", usage: "`PORT` of intercepts that are named without", value: whole{&c.port, 1, 65535}},
 		{key: "link.connections", flag: "connections", short: "C", usage: "`NUMBER` of connections to each intercept (default one for each worker)", value: whole{&c.ConnsPerIntercept, 0, 11}},
 
-		{key: "process.workers", flag: "workers", usage: "`NUMBER` of workers (default one for each CPU)", value: whole{&c.Workers, 0, 256}},
+		{key: "process.workers", flag: "workers", usage: "`NUMBER` of workers (default one for each CPU, or for each of --cpu-affinity)", value: whole{&c.Workers, 0, maxWorkers}},
+		{key: "process.cpu_affinity", flag: "cpu-affinity", usage: "`LIST` of CPUs, such as 2-5,8, to which the workers are bound one after the other (default they are not)", value: cpuList(&c.CPUs)},
 		{key: "process.shutdown_grace", flag: "shutdown-grace", usage: "`TIME` that copied sessions get to close at the end", value: span(&c.ShutdownGrace, "s", 0, time.Hour), live: true},
 
 		{flag: "port-shift", short: "f", usage: "accepted, without effect: `NUMBER` between instances", value: noted{&c.Notes, "-f has no effect: sessions get ports without collisions, give instances different -c"}},

@@ -106,10 +106,10 @@ func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline
 		return nil, err
 	}
 	p.now.Store(&state{cfg: cfg, set: set})
-	n := cfg.Workers
-	if n == 0 {
-		n = runtime.GOMAXPROCS(0)
+	if err = canBind(cfg.CPUs); err != nil {
+		return nil, err
 	}
+	n := cfg.WorkerCount()
 	if len(cfg.Replay.Files) > 0 {
 		p.replayer, err = newReplayer(cfg, log, set)
 	} else {
@@ -216,13 +216,16 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 		pool4, pool6 = addrs(cfg.Clients.Addrs4()), addrs(cfg.Clients.Addrs6())
 	}
 	w := &worker{
-		index: i, log: p.log, set: set, start: start,
+		index: i, log: p.log, set: set, start: start, cpu: anyCPU,
 		free:     flow.NewEndpoints(i, n, pool4, pool6, set.seed),
 		resting:  flow.NewRest(timeWait, set.seed),
 		handover: make([]*queue.SPSC[parcel], n),
 		woken:    make([]bool, n),
 		control:  make(chan func(), 16),
 		ended:    make(chan struct{}),
+	}
+	if len(cfg.CPUs) > 0 {
+		w.cpu = cfg.CPUs[i%len(cfg.CPUs)]
 	}
 	for k := range n {
 		if k != i {

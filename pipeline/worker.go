@@ -25,6 +25,7 @@ import (
 // poller.Wake and published.
 type worker struct {
 	index   int
+	cpu     int // that its thread is bound to, or anyCPU
 	log     *slog.Logger
 	set     *settings
 	start   time.Time
@@ -159,9 +160,11 @@ func (w *worker) clock() session.Time {
 
 // run works until done is closed and the sessions are gone, or given up.
 func (w *worker) run(done <-chan struct{}) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // never unlocked: a bound thread ends with its worker
 	defer close(w.ended)
+	if err := bind(w.cpu); err != nil {
+		w.log.Error("worker is not bound to its CPU", "worker", w.index, "err", err)
+	}
 	w.now = w.clock()
 	w.wheel.Start(w.ms())
 	for {
