@@ -226,3 +226,21 @@ func TestCopiesOfAClientSpreadOverThePool(t *testing.T) {
 		t.Errorf("1023 copies are on %d of 254 addresses", len(addrs))
 	}
 }
+
+// Among a million sessions, each looked for once before any is again.
+func BenchmarkFind(b *testing.B) {
+	const n = 1 << 20
+	ends := make([]packet.Endpoint, n+1)
+	var table Table
+	for i := uint32(1); i <= n; i++ {
+		ends[i] = packet.Endpoint{Addr: packet.Addr4([]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Port: uint16(i)}
+		table.Insert(ends[i].Hash(1), i)
+	}
+	b.ReportAllocs()
+	for i := uint32(0); b.Loop(); i = (i + 7919) % n {
+		e := ends[i+1]
+		if table.Find(e.Hash(1), func(k uint32) bool { return ends[k] == e }) != i+1 {
+			b.Fatal("not found")
+		}
+	}
+}
