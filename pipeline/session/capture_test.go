@@ -129,17 +129,46 @@ func TestSecondHoleHasItsOwnTime(t *testing.T) {
 	b.open()
 	b.data(101, 100, 201)
 	b.data(201, 100, 401) // a turn between two holes
+	b.wait(2 * Second)
 	b.data(401, 100, 401)
 	b.data(501, 100, 601)
+	b.wait(holeAnswered - 2*Second)
+	b.want("FA 1 ack 1", "S 200")
+	b.accept()
+	b.want("PA 201+100 ack 1")
+	b.reply(pushed, 1, 200, 301)
+	b.wait(Second)
+	b.want("A 301 ack 201")
+	b.wait(Second)
+	b.want("FA 301 ack 201", "S 500")
+}
+
+// A capture that loses again and again must not put the copy off again and
+// again.
+func TestHolesOfTheSameTimeAreGivenUpShortlyAfterOneAnother(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.data(101, 100, 201)
+	b.data(201, 100, 401)
+	b.data(401, 100, 401)
+	b.data(501, 100, 601)
+	b.data(701, 100, 801)
+	b.data(801, 100, 1001)
 	b.wait(holeAnswered)
 	b.want("FA 1 ack 1", "S 200")
 	b.accept()
 	b.want("PA 201+100 ack 1")
 	b.reply(pushed, 1, 200, 301)
-	b.wait(holeTimeout - Second)
-	b.want("A 301 ack 201")
-	b.wait(Second)
-	b.want("FA 301 ack 201", "S 500")
+	b.wait(holePause)
+	b.want("A 301 ack 201", "FA 301 ack 201", "S 500")
+	b.accept()
+	b.want("PA 501+100 ack 1")
+	b.reply(pushed, 1, 200, 601)
+	b.wait(holePause)
+	b.want("A 601 ack 201", "FA 601 ack 201", "S 800")
+	if b.core.Stats.TurnsLost != 3 {
+		t.Errorf("%d turns lost, want 3", b.core.Stats.TurnsLost)
+	}
 }
 
 func TestHoleWithNoTurnBehindItEndsTheSession(t *testing.T) {

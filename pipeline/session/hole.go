@@ -7,6 +7,9 @@ const (
 	// had most likely received what is missing, and holeAnswered is enough.
 	holeTimeout  = 10 * Second
 	holeAnswered = 3 * Second
+	// holePause is what the turns between two holes get at least to be
+	// released, before the second hole is given up, which drops what waits.
+	holePause = Second / 4
 	// maxAhead bounds the segments kept beyond a hole, maxAheadBytes how far
 	// beyond a segment is believed to belong to the connection.
 	maxAhead      = 1024
@@ -30,7 +33,8 @@ func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte
 	}
 	n := c.pieces.alloc(seq, ack, kind, len(b))
 	c.Stats.Buffered += uint64(len(b))
-	c.pieces.at(n).next = i
+	p := c.pieces.at(n)
+	p.next, p.at = i, c.clientTime(now)
 	if prev == 0 {
 		s.ahead = n
 	} else {
@@ -38,11 +42,29 @@ func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte
 	}
 	s.aheadN++
 	if s.holeAt == never {
-		s.holeAt = c.clientTime(now) + holeTimeout
+		s.holeAt = p.at + holeTimeout
 	}
 	if before(s.ackLast, ack) {
-		s.holeAt = min(s.holeAt, c.clientTime(now)+holeAnswered)
+		s.holeAt = min(s.holeAt, p.at+holeAnswered)
 	}
+}
+
+// nextHole sets when the first hole that is left is given up: by the age of
+// what stands behind it, so that holes which opened one after the other are
+// not waited for one after the other.
+func (c *Core) nextHole(s *Session, now Time) {
+	if s.ahead == 0 {
+		s.holeAt = never
+		return
+	}
+	s.holeAt = c.pieces.at(s.ahead).at + holeTimeout
+	for i := s.ahead; i != 0; i = c.pieces.at(i).next {
+		if p := c.pieces.at(i); before(s.ackLast, p.ack) {
+			s.holeAt = min(s.holeAt, p.at+holeAnswered)
+			break
+		}
+	}
+	s.holeAt = max(s.holeAt, c.clientTime(now)+holePause)
 }
 
 // closeHole moves to the queue what a segment has connected to it. Overlaps
@@ -80,10 +102,8 @@ func (c *Core) closeHole(s *Session, now Time) {
 	if s.inEnded {
 		c.dropAhead(s, Duplicate)
 	}
-	if s.ahead == 0 {
-		s.holeAt = never
-	} else if moved {
-		s.holeAt = c.clientTime(now) + holeTimeout
+	if moved || s.ahead == 0 {
+		c.nextHole(s, now)
 	}
 }
 
@@ -121,7 +141,7 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 	s.aheadN--
 	c.queue(s, i)
 	p.turn, p.fresh = true, true
-	s.holeAt = c.clientTime(now) + holeTimeout // where another hole follows
+	c.nextHole(s, now)
 	c.closeHole(s, now)
 	if s.state == Parked {
 		c.reopen(s, CaptureHole)

@@ -17,6 +17,7 @@ type piece struct {
 	turn bool // begins a turn
 	// fresh pieces follow bytes that were lost, and take a new connection.
 	fresh bool
+	at    Time // when it was captured, by the clients' time, while it waits behind a hole
 	buf   *payload
 }
 
