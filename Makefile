@@ -70,9 +70,17 @@ lint:
 	CGO_ENABLED=0 go vet ./...
 	CGO_ENABLED=0 go run $(STATICCHECK) ./...
 
-bench:
-	.ci/install ethtool
-	CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem ./pipeline/... ./ring/...
+# What a packet and what a copied request cost, into bin/bench: about a quarter
+# of an hour. PEER_TCPCOPY= and PEER_INTERCEPT= name other binaries, of the same
+# command line, to compare with. BENCH='--runs 1 --rows "short 3000/s"' is
+# quicker, BENCH= measures every row, in three quarters of an hour.
+BENCH ?= --rows "keep-alive 10000/s,short 3000/s,POST 1 MB 50/s,closed loop 100,closed loop 4000,lag,idle,memory" --duration 4s
+
+bench: build
+	.ci/install ethtool nginx tcpdump
+	@mkdir -p bin/bench
+	CGO_ENABLED=0 go test -run '^$$' -bench . -benchtime 0.3s -benchmem ./pipeline/... ./ring/... | tee bin/bench/stages.txt
+	bin/tcpcopy-lab bench --out bin/bench/copies $(BENCH)
 
 # Ten seconds of each fuzz target; their seeds run with every test.
 fuzz:
