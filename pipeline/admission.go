@@ -21,12 +21,17 @@ type admission struct {
 	sessions bucket // new ones
 	bytes    bucket // of payload
 	refused  *flow.Rest
+	lostAt   session.Time // the rings were last seen to lose packets; 0: never
 
 	below uint64 // hashes of clients that are within the share at the moment
 }
 
 // refusedFor is how long a client that was left out stays so, in ms.
 const refusedFor = 120_000
+
+// lossFor is how long a loss keeps new clients out: until the counters are
+// published twice more under load, of which each looks for another loss.
+const lossFor = 2 * publishEvery
 
 // newAdmission makes that of one of n workers.
 func newAdmission(c *conf.Tcpcopy, n int, seed uint64, now session.Time) admission {
@@ -141,12 +146,25 @@ func (w *worker) room() (PacketDrop, bool) {
 		return ShedSessions, false
 	case w.memory > 0 && w.core.Held() > w.memory/10*9:
 		return ShedMemory, false
+	case w.admission.lostAt != 0 && w.now-w.admission.lostAt < lossFor:
+		return ShedLoss, false
 	case !w.admission.sessions.open():
 		return SessionRate, false
 	case !w.admission.bytes.open():
 		return ByteRate, false
 	}
 	return 0, true
+}
+
+// seeLosses looks whether the rings lost packets: then what is left of the
+// worker's time is for the sessions that run.
+func (w *worker) seeLosses() {
+	for _, r := range w.rings {
+		if r.Losing() {
+			_, _ = r.Stats() // so that the next loss shows
+			w.admission.lostAt = w.now
+		}
+	}
 }
 
 // micros converts d.

@@ -1,11 +1,14 @@
 package pipeline
 
 import (
+	"net"
 	"testing"
+	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
 // share is how many of 10,000 clients a takes at the time, in percent.
@@ -169,5 +172,53 @@ func TestAnEndpointRestsWhereTheTargetClosedFirst(t *testing.T) {
 	c.seq += 1 << 20
 	if again, _ := c.open(t, w); again == end {
 		t.Errorf("%v is used again while the target has it in TIME-WAIT", end)
+	}
+}
+
+// More than the ring holds comes while the worker does not run.
+func TestNewClientsAreLeftOutWhileTheRingLoses(t *testing.T) {
+	w := newPipeline(t, 1, func(c *conf.Tcpcopy) { c.Interfaces = []string{"eth0"} }).workers[0]
+	running := newClient(40000)
+	running.open(t, w)
+	eth0, err := net.InterfaceByName("eth0")
+	must(t, err)
+	from := uint16(20000)
+	send := func(n int) { // of n new clients and one that runs
+		var data [][]byte
+		add := func(f *ring.Frame) {
+			data = append(data, append(append(append([]byte{}, eth0.HardwareAddr...), 2, 0, 0, 0, 0, 2, 8, 0), f.Data...))
+		}
+		for range n {
+			add(newClient(from).frame(packet.SYN, ""))
+			from++
+		}
+		add(running.frame(packet.ACK|packet.PSH, "on its way"))
+		newFrames(t, "peer", data).send(t)
+		time.Sleep(5 * retire)
+		for w.pass() > 0 {
+		}
+		w.publish()
+	}
+	send(20_000)
+	lost, err := w.rings[0].Stats()
+	must(t, err)
+	if w.counter.Dropped[ShedLoss] > 0 || lost.Drops == 0 {
+		t.Fatalf("%d clients left out before a loss was seen, %d packets lost", w.counter.Dropped[ShedLoss], lost.Drops)
+	}
+	// The ring tells of the loss with the next block that it hands over.
+	send(20_000)
+	send(10)
+	clients, accepted, shed := w.counter.Clients, w.counter.Accepted, w.counter.Dropped[ShedLoss]
+	w.frame(newClient(from).frame(packet.SYN, ""))
+	w.frame(running.frame(packet.ACK|packet.PSH, "more"))
+	if n := w.counter.Dropped[ShedLoss] - shed; n != 1 || w.counter.Clients != clients {
+		t.Errorf("%d clients left out, %d taken up", n, w.counter.Clients-clients)
+	}
+	if w.counter.Accepted != accepted+1 {
+		t.Errorf("%d packets of a running session accepted, want 1", w.counter.Accepted-accepted)
+	}
+	w.now += lossFor
+	if d, ok := w.room(); !ok {
+		t.Errorf("%v after the loss", d)
 	}
 }

@@ -22,9 +22,10 @@ const (
 	StrayEnd      // RST or FIN of a connection that is not known
 	ShedSessions  // a new session above the bound of sessions
 	ShedMemory    // a new session while buffered payload is near its bound
+	ShedLoss      // a new session while the rings lose packets
 	SessionRate   // a new session above the limit of new sessions a second
 	ByteRate      // a new session above the limit of payload a second
-	RefusedBefore // of a connection that one of the four above left out
+	RefusedBefore // of a connection that one of the five above left out
 	ShuttingDown  // a new session while tcpcopy ends
 	HandoverFull  // the queue to the worker that owns it was full
 	// A new session of a transfer that a reload removed.
@@ -34,7 +35,7 @@ const (
 
 var packetDropNames = [numPacketDrops]string{
 	"not_matched", "not_ip", "not_tcp", "fragment", "short_header", "sampled_out", "incomplete", "stray_end",
-	"shed_sessions", "shed_memory", "session_rate", "byte_rate", "refused_before", "shutting_down", "handover_full",
+	"shed_sessions", "shed_memory", "shed_loss", "session_rate", "byte_rate", "refused_before", "shutting_down", "handover_full",
 	"transfer_removed",
 }
 

@@ -318,6 +318,7 @@ func (w *worker) claimFlows() {
 
 func (w *worker) publish() {
 	w.publishedAt = w.now
+	w.seeLosses()
 	w.counter.Session = w.core.Stats
 	w.counter.Held = uint64(w.core.Held())
 	w.put(&w.counter)

@@ -209,7 +209,7 @@ func TestEveryPacketIsInOneCounter(t *testing.T) {
 	var dropped uint64
 	for d, n := range c.Dropped {
 		dropped += n
-		if n == 0 && PacketDrop(d) != Incomplete && PacketDrop(d) != ShedMemory && PacketDrop(d) != ShuttingDown && PacketDrop(d) != HandoverFull && PacketDrop(d) != SessionRate && PacketDrop(d) != ByteRate && PacketDrop(d) != TransferRemoved {
+		if n == 0 && PacketDrop(d) != Incomplete && PacketDrop(d) != ShedMemory && PacketDrop(d) != ShedLoss && PacketDrop(d) != ShuttingDown && PacketDrop(d) != HandoverFull && PacketDrop(d) != SessionRate && PacketDrop(d) != ByteRate && PacketDrop(d) != TransferRemoved {
 			t.Errorf("nothing was dropped as %v", PacketDrop(d))
 		}
 	}

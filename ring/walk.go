@@ -42,6 +42,7 @@ type walk struct {
 	status int  // where the status word is in a slot
 	pos    int  // offset in mem of the slot that is held, or will be next
 	held   bool // it is ours
+	losing bool // it came after a packet that found no room
 	off    int  // V3: offset of the next frame in the held block
 	left   int  // V3: frames there
 }
@@ -76,6 +77,7 @@ func (w *walk) take() []byte {
 	if w.held = w.ready(w.pos); !w.held {
 		return nil
 	}
+	w.losing = atomic.LoadUint32(w.word(w.pos))&unix.TP_STATUS_LOSING != 0
 	return w.mem[w.pos:][:w.slot]
 }
 
@@ -91,6 +93,11 @@ func (r *Ring) Ready() bool {
 	}
 	return w.ready(w.pos)
 }
+
+// Losing reports whether, before the kernel handed over what Next looked at
+// last, it had dropped packets that the last call of Stats did not know of
+// (TP_STATUS_LOSING). It makes no system call. Like Next, it is for the reader.
+func (r *Ring) Losing() bool { return r.walk.losing }
 
 // Next puts the next frame into f, or reports false when none is ready. It
 // makes no system call and never waits. The frame before goes back to the
