@@ -79,7 +79,7 @@ BENCH ?= --rows "keep-alive 10000/s,short 3000/s,POST 1 MB 50/s,closed loop 100,
 bench: build
 	.ci/install ethtool nginx tcpdump
 	@mkdir -p bin/bench
-	CGO_ENABLED=0 go test -run '^$$' -bench . -benchtime 0.3s -benchmem ./pipeline/... ./ring/... | tee bin/bench/stages.txt
+	CGO_ENABLED=0 go test -run '^$$' -bench . -benchtime 0.3s -benchmem ./pipeline/... ./ring/... > bin/bench/stages.txt; status=$$?; cat bin/bench/stages.txt; exit $$status
 	bin/tcpcopy-lab bench --out bin/bench/copies $(BENCH)
 
 # Ten seconds of each fuzz target; their seeds run with every test.
