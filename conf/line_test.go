@@ -86,15 +86,15 @@ func TestSeedReplayRunsAsTyped(t *testing.T) {
 func TestEveryFlagOfTheCToolsHasItsMeaning(t *testing.T) {
 	base := "-x 80-10.1.2.100 -s 10.1.2.30 "
 	for line, ok := range map[string]func(*Tcpcopy) bool{
-		"-i lo,":              func(c *Tcpcopy) bool { return reflect.DeepEqual(c.Interfaces, []string{"lo"}) },
-		"-i any":              func(c *Tcpcopy) bool { return c.Interfaces == nil },
-		"-H 10.9.9.9":         func(c *Tcpcopy) bool { return c.LoopbackClient.String() == "10.9.9.9" },
-		"-F tcp":              func(c *Tcpcopy) bool { return c.Filter == "tcp" },
-		"-B 64":               func(c *Tcpcopy) bool { return c.RingBytes == 64<<20 },
-		"-S 65535":            func(c *Tcpcopy) bool { return c.SnapLen == 65535 && c.Notes == nil },
-		"-S 1500":             func(c *Tcpcopy) bool { return c.SnapLen == 1500 && len(c.Notes) == 1 },
-		"-o lo":               func(c *Tcpcopy) bool { return c.OutInterface == "lo" },
-		"-n1":                 func(c *Tcpcopy) bool { return c.Copies == 1 },
+		"-i lo,":      func(c *Tcpcopy) bool { return reflect.DeepEqual(c.Interfaces, []string{"lo"}) },
+		"-i any":      func(c *Tcpcopy) bool { return c.Interfaces == nil },
+		"-H 10.9.9.9": func(c *Tcpcopy) bool { return c.LoopbackClient.String() == "10.9.9.9" },
+		"-F tcp":      func(c *Tcpcopy) bool { return c.Filter == "tcp" },
+		"-B 64":       func(c *Tcpcopy) bool { return c.RingBytes == 64<<20 },
+		"-S 65535":    func(c *Tcpcopy) bool { return c.SnapLen == 65535 && c.Notes == nil },
+		"-S 1500":     func(c *Tcpcopy) bool { return c.SnapLen == 1500 && len(c.Notes) == 1 },
+		"-o lo":       func(c *Tcpcopy) bool { return c.OutInterface == "lo" },
+		"-n1":         func(c *Tcpcopy) bool { return c.Copies == 1 },
 		"--cpu-affinity 2-5,8": func(c *Tcpcopy) bool {
 			return slices.Equal(c.CPUs, []int{2, 3, 4, 5, 8}) && c.WorkerCount() == 5
 		},
