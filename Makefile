@@ -70,10 +70,10 @@ lint:
 	CGO_ENABLED=0 go vet ./...
 	CGO_ENABLED=0 go run $(STATICCHECK) ./...
 
-# What a packet and what a copied request cost, into bin/bench: about a quarter
-# of an hour. PEER_TCPCOPY= and PEER_INTERCEPT= name other binaries, of the same
+# What a packet and what a copied request cost, into bin/bench: about
+# twelve minutes. PEER_TCPCOPY= and PEER_INTERCEPT= name other binaries, of the same
 # command line, to compare with. BENCH='--runs 1 --rows "short 3000/s"' is
-# quicker, BENCH= measures every row, in three quarters of an hour.
+# quicker, BENCH= measures every row.
 BENCH ?= --rows "keep-alive 10000/s,short 3000/s,POST 1 MB 50/s,closed loop 100,closed loop 4000,lag,idle,memory" --duration 4s
 
 bench: build
