@@ -40,7 +40,7 @@ type opened struct {
 func newCrowds(t testing.TB, n int) (cs []*crowd) {
 	t.Helper()
 	p := newPipeline(t, n, func(c *conf.Tcpcopy) { c.MaxSessions = 4_000_000 })
-	p.set.matcher.transfers[0].hop = new(ring.Hop) // never valid
+	p.now.Load().set.matcher.transfers[0].hop = new(ring.Hop) // never valid
 	for _, w := range p.workers {
 		c := &crowd{t: t, w: w, client: *newClient(0)}
 		for port := 10_000; port < 60_000; port++ {
