@@ -15,11 +15,11 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
-// crowd is the clients of one worker, and its target: each client opens a
+// clientele is the clients of one worker, and its target: each client opens a
 // connection, sends a request, gets its answer, and stays. Ring and wire are
 // not there: frames are handed to the worker, and what it sends has nowhere to
 // go.
-type crowd struct {
+type clientele struct {
 	t      testing.TB
 	w      *worker
 	ports  []uint16 // of the worker's shard
@@ -36,13 +36,13 @@ type opened struct {
 	end packet.Endpoint
 }
 
-// newCrowds makes one for each of n workers.
-func newCrowds(t testing.TB, n int) (cs []*crowd) {
+// newClienteles makes one for each of n workers.
+func newClienteles(t testing.TB, n int) (cs []*clientele) {
 	t.Helper()
 	p := newPipeline(t, n, func(c *conf.Tcpcopy) { c.MaxSessions = 4_000_000 })
 	p.now.Load().set.matcher.transfers[0].hop = new(ring.Hop) // never valid
 	for _, w := range p.workers {
-		c := &crowd{t: t, w: w, client: *newClient(0)}
+		c := &clientele{t: t, w: w, client: *newClient(0)}
 		for port := 10_000; port < 60_000; port++ {
 			if packet.Shard(uint16(port), n) == w.index {
 				c.ports = append(c.ports, uint16(port))
@@ -54,7 +54,7 @@ func newCrowds(t testing.TB, n int) (cs []*crowd) {
 }
 
 // open brings n more clients, in rounds as a ring would.
-func (c *crowd) open(n int) {
+func (c *clientele) open(n int) {
 	for n > 0 {
 		k := min(n, round)
 		c.some(k)
@@ -62,7 +62,7 @@ func (c *crowd) open(n int) {
 	}
 }
 
-func (c *crowd) some(n int) {
+func (c *clientele) some(n int) {
 	const isn, request, answer = 1000, "GET / HTTP/1.1\r\nHost: example\r\n\r\n", 100
 	w, p := c.w, &c.client
 	c.round = c.round[:0]
@@ -98,7 +98,7 @@ func (c *crowd) some(n int) {
 }
 
 // idle fails unless every session is established and waits for nothing.
-func (c *crowd) idle() {
+func (c *clientele) idle() {
 	c.t.Helper()
 	c.w.publish()
 	st := &c.w.core.Stats
@@ -127,7 +127,7 @@ func resident(t testing.TB) (kb uint64) {
 }
 
 func TestAnIdleSessionTakesHalfAKilobyteAtMost(t *testing.T) {
-	c := newCrowds(t, 1)[0]
+	c := newClienteles(t, 1)[0]
 	c.open(1000) // pools and batches have their size
 	before := live()
 	const sessions = 1<<14 + 1 // both tables have just doubled
@@ -146,12 +146,12 @@ func BenchmarkMillionSessions(b *testing.B) {
 	for _, workers := range []int{1, 2} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			const sessions = 1_000_000
-			cs := newCrowds(b, workers)
+			cs := newClienteles(b, workers)
 			heap, rss := live(), resident(b)
 			for range b.N {
 				b.StopTimer()
 				if cs[0].next > 0 {
-					cs = newCrowds(b, workers)
+					cs = newClienteles(b, workers)
 				}
 				b.StartTimer()
 				var wg sync.WaitGroup
