@@ -71,6 +71,7 @@ type worker struct {
 	haste   *haste
 	behind  int  // share of the rounds of late that were behind, of 1<<10
 	hurry   bool // as haste knows
+	busyAt  session.Time
 	flows   flowClaimer
 	feed    *feed // of recordings; nil: packets are captured
 
@@ -148,6 +149,8 @@ const (
 	// crowd is how many things to do at once say that more come soon, though
 	// the copy is behind.
 	crowd = 16
+	// calmAfter is how long a worker without work stays in a hurry.
+	calmAfter = 100 * session.Millisecond
 	// publishEvery is how often counters are published under load.
 	publishEvery = 100 * session.Millisecond
 )
@@ -177,6 +180,7 @@ func (w *worker) run(done <-chan struct{}) {
 		switch n := w.pass(); {
 		case n == 0:
 			w.publish()
+			w.calm()
 			w.sleep()
 			continue
 		case n >= round:
@@ -225,18 +229,27 @@ func (w *worker) pass() int {
 }
 
 // pace tells who brings the replies whether the copy is behind in most rounds:
-// then requests wait for answers to those before them. A client that sends as fast as it is answered is copied
-// as fast as the answers come.
+// then requests wait for answers to those before them. A client that sends as
+// fast as it is answered is copied as fast as the answers come.
 func (w *worker) pace() {
 	const whole, few, many = 1 << 10, 1 << 7, 3 << 8
 	now := 0
 	if w.late {
 		now = whole
 	}
+	w.busyAt = w.now
 	w.behind += (now - w.behind) / 8
 	if hurry := w.behind > many || w.hurry && w.behind > few; hurry != w.hurry {
 		w.hurry = hurry
 		w.haste.change(hurry)
+	}
+}
+
+// calm takes back what pace said, once nothing has come for a while.
+func (w *worker) calm() {
+	if w.hurry && w.now-w.busyAt >= calmAfter {
+		w.behind, w.hurry = 0, false
+		w.haste.change(false)
 	}
 }
 
@@ -251,6 +264,9 @@ func (w *worker) sleep() {
 		if timeout <= 0 {
 			return
 		}
+	}
+	if calm := time.Duration(calmAfter) * time.Microsecond; w.hurry && (timeout < 0 || timeout > calm) {
+		timeout = calm
 	}
 	if err := w.poller.Wait(timeout, w.waiting); err != nil {
 		w.log.Error("capture ring lost", "worker", w.index, "err", err)

@@ -12,7 +12,8 @@ import (
 )
 
 // Poller is where a worker sleeps: until a ring has frames, a descriptor that it
-// watches is readable, another goroutine wakes it, or time is up. Wake is for any goroutine, the rest for the worker.
+// watches is readable, another goroutine wakes it, or time is up. Wake is for
+// any goroutine, the rest for the worker.
 type Poller struct {
 	state atomic.Uint32
 	event *os.File // an eventfd; os.File so that Wake may run into Close

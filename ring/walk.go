@@ -94,10 +94,14 @@ func (r *Ring) Ready() bool {
 	return w.ready(w.pos)
 }
 
-// Losing reports whether, before the kernel handed over what Next looked at
-// last, it had dropped packets that the last call of Stats did not know of
+// Losing reports, once for each block or frame that says so, whether the kernel
+// had dropped packets that the last call of Stats did not know of
 // (TP_STATUS_LOSING). It makes no system call. Like Next, it is for the reader.
-func (r *Ring) Losing() bool { return r.walk.losing }
+func (r *Ring) Losing() bool {
+	losing := r.walk.losing
+	r.walk.losing = false
+	return losing
+}
 
 // Next puts the next frame into f, or reports false when none is ready. It
 // makes no system call and never waits. The frame before goes back to the

@@ -2,7 +2,7 @@
 // they go to.
 
 import { card, chart, format, table, tiles } from "./draw.js";
-import { drawShares } from "./tcpcopy.js";
+import { drawShares } from "./shares.js";
 
 const minute = 60;
 

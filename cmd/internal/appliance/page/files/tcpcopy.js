@@ -2,6 +2,7 @@
 // way.
 
 import { bar, card, chart, format, span, stack, table, tiles } from "./draw.js";
+import { drawShares } from "./shares.js";
 
 const minute = 60;
 
@@ -93,14 +94,6 @@ function drawFunnel(body, h) {
 function drawTimes(body, h) {
   const rows = times.map(([name, metric]) => [name, h.quantiles(metric, [0.5, 0.9, 0.99], minute)]).filter(([, q]) => q);
   table(body, ["", "", "median", "90 %", "99 %"], rows.map(([name, q]) => [name, span(q[0], q[2]), ...q.map(format.seconds)]), "Nothing was measured yet.");
-}
-
-// drawShares shows a counter by a label, with the share of each value.
-export function drawShares(body, h, name, label, tones) {
-  const all = h.last.sum(name);
-  table(body, ["", "", "now", "all"], [...h.last.by(name, label)].filter(([value, n]) => n > 0 || tones[value] === "good").map(([value, n]) => [
-    value.replaceAll("_", " "), bar(n / all, tones[value]), format.rate(h.rate((s) => s.sum(name, { [label]: value }), 10)), format.count(n),
-  ]), "None yet.");
 }
 
 function drawDrops(body, h, name, match, rate, amount, empty) {
