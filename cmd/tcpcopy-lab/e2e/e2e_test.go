@@ -181,6 +181,14 @@ func (p *play) exact(r *verdict.Report) {
 	p.Logf("%v", r.Copy)
 }
 
+// unbroken wants each session over one connection.
+func (p *play) unbroken(r *verdict.Report) {
+	p.Helper()
+	if r.Target[0].Connections != r.Online[0].Connections {
+		p.Errorf("%d connections at the target for %d at production: sessions were given up", r.Target[0].Connections, r.Online[0].Connections)
+	}
+}
+
 // counters prints every counter that is not zero.
 func (p *play) counters() {
 	for _, t := range append(append([]*stage.Tool{}, p.Copiers...), p.Intercepts...) {
