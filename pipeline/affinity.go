@@ -12,9 +12,6 @@ const anyCPU = -1
 
 // bind lets the calling thread run on one CPU only.
 func bind(cpu int) error {
-	if cpu == anyCPU {
-		return nil
-	}
 	var s unix.CPUSet
 	s.Set(cpu)
 	if err := unix.SchedSetaffinity(0, &s); err != nil {

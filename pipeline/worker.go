@@ -163,10 +163,12 @@ func (w *worker) clock() session.Time {
 
 // run works until done is closed and the sessions are gone, or given up.
 func (w *worker) run(done <-chan struct{}) {
-	runtime.LockOSThread() // never unlocked: a bound thread ends with its worker
 	defer close(w.ended)
-	if err := bind(w.cpu); err != nil {
-		w.log.Error("worker is not bound to its CPU", "worker", w.index, "err", err)
+	if w.cpu != anyCPU {
+		runtime.LockOSThread() // never unlocked: a bound thread ends with its worker
+		if err := bind(w.cpu); err != nil {
+			w.log.Error("worker is not bound to its CPU", "worker", w.index, "err", err)
+		}
 	}
 	w.now = w.clock()
 	w.wheel.Start(w.ms())

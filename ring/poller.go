@@ -17,11 +17,13 @@ import (
 type Poller struct {
 	state atomic.Uint32
 	event *os.File // an eventfd; os.File so that Wake may run into Close
+	long  *longWait
 	rings []*Ring
 	fds   []unix.PollFd // of rings, in their order, the eventfd, and what is watched
 	time  unix.Timespec
 
 	paced  int       // rings that hand over blocks: the first of fds
+	quiet  bool      // the last Wait was a long one
 	rested time.Time // when the last Rest began
 	count  [8]byte   // what the eventfd counted
 }
@@ -41,6 +43,10 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 		return nil, fmt.Errorf("ring: eventfd: %w", err)
 	}
 	p := &Poller{event: os.NewFile(uintptr(fd), "eventfd"), rings: rings}
+	if p.long, err = newLongWait(); err != nil {
+		_ = p.event.Close()
+		return nil, fmt.Errorf("ring: epoll: %w", err)
+	}
 	for _, r := range rings {
 		p.fds = append(p.fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
 	}
@@ -78,26 +84,28 @@ func (p *Poller) Forget(fd int) {
 // system. An interface that only went down is waited for.
 func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 	p.state.Store(sleeping)
+	defer p.state.Store(running)
 	if ready != nil && ready() || p.ringReady() {
-		p.state.Store(running)
 		return nil
 	}
-	soon := MaxRest
-	if timeout >= 0 {
-		soon = min(soon, timeout)
+	short := timeout >= 0 && timeout <= MaxRest
+	if short || !p.quiet {
+		soon := MaxRest
+		if short {
+			soon = timeout
+		}
+		n, errno := p.poll(len(p.fds), soon)
+		if short || n != 0 || errno != 0 {
+			return p.settle(n, errno)
+		}
 	}
-	n, errno := p.poll(len(p.fds), soon)
-	if n == 0 && errno == 0 && soon != timeout {
-		n, errno = p.pause(timeout)
+	began := time.Now()
+	err := p.long.wait(p.fds, timeout)
+	p.quiet = time.Since(began) > MaxRest
+	if err != nil {
+		return fmt.Errorf("ring: wait: %w", err)
 	}
-	p.state.Store(running)
-	switch {
-	case errno == unix.EINTR || n == 0 && errno == 0:
-		return nil
-	case errno != 0:
-		return fmt.Errorf("ring: poll: %w", errno)
-	}
-	return p.settle()
+	return p.settle(p.poll(len(p.fds), 0))
 }
 
 // poll waits for the first fds, for a time in which the runtime need not know of
@@ -109,21 +117,17 @@ func (p *Poller) poll(fds int, timeout time.Duration) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// pause waits for all fds for a longer time; negative: for ever.
-func (p *Poller) pause(timeout time.Duration) (int, unix.Errno) {
-	var ts *unix.Timespec
-	if timeout >= 0 {
-		p.time = unix.NsecToTimespec(int64(timeout))
-		ts = &p.time
+// settle takes back what would end the next wait at once, after poll returned
+// n and errno.
+func (p *Poller) settle(n int, errno unix.Errno) error {
+	switch {
+	case errno == unix.EINTR || n == 0 && errno == 0:
+		return nil
+	case errno != 0:
+		return fmt.Errorf("ring: poll: %w", errno)
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.fds[0])), uintptr(len(p.fds)), uintptr(unsafe.Pointer(ts)), 0, 0, 0)
-	return int(n), errno
-}
-
-// settle takes back what would end the next wait at once.
-func (p *Poller) settle() error {
 	if event := p.fds[len(p.rings)]; event.Revents&unix.POLLIN != 0 {
-		_, _ = unix.Read(int(event.Fd), p.count[:])
+		_, _, _ = unix.RawSyscall(unix.SYS_READ, uintptr(event.Fd), uintptr(unsafe.Pointer(&p.count[0])), uintptr(len(p.count)))
 	}
 	var errs []error
 	for i, r := range p.rings {
@@ -185,4 +189,4 @@ func (p *Poller) Wake() {
 }
 
 // Close frees the poller; the rings stay open. Wake may still be called.
-func (p *Poller) Close() error { return p.event.Close() }
+func (p *Poller) Close() error { return errors.Join(p.event.Close(), p.long.close()) }

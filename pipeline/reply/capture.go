@@ -2,7 +2,6 @@ package reply
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,9 +80,6 @@ func (c *Capture) Name() string { return c.name }
 // Run captures from r until ctx is done, when it returns nil, or until the ring
 // fails, as when its interface was deleted. It closes r.
 func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
-	// The runtime would carry it from thread to thread every 10 ms.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer c.retire(r)
 	c.mu.Lock()
 	c.ring = r
