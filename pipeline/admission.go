@@ -146,7 +146,7 @@ func (w *worker) room() (PacketDrop, bool) {
 		return ShedSessions, false
 	case w.memory > 0 && w.core.Held() > w.memory/10*9:
 		return ShedMemory, false
-	case w.admission.lostAt != 0 && w.now-w.admission.lostAt < lossFor:
+	case w.admission.losing(w.now):
 		return ShedLoss, false
 	case !w.admission.sessions.open():
 		return SessionRate, false
@@ -166,6 +166,9 @@ func (w *worker) seeLosses() {
 		}
 	}
 }
+
+// losing reports whether the rings lost packets of late.
+func (a *admission) losing(now session.Time) bool { return a.lostAt != 0 && now-a.lostAt < lossFor }
 
 // micros converts d.
 func micros(d time.Duration) session.Time { return session.Time(d / time.Microsecond) }

@@ -22,8 +22,11 @@ func TestEachWorkerRunsOnItsCPUOnly(t *testing.T) {
 	}
 	p := newPipeline(t, len(cpus)+1, func(c *conf.Tcpcopy) { c.CPUs = cpus })
 	done := make(chan struct{})
+	p.workers[0].own.spread()
+	for _, w := range p.workers {
+		go w.own.run(done)
+	}
 	for i, w := range p.workers {
-		go w.run(done)
 		var list string
 		w.do(func() { list = allowed(t) })
 		if want := fmt.Sprint(cpus[i%len(cpus)]); list != want {
@@ -32,7 +35,7 @@ func TestEachWorkerRunsOnItsCPUOnly(t *testing.T) {
 	}
 	close(done)
 	for _, w := range p.workers {
-		w.poller.Wake()
+		w.wake()
 		<-w.ended
 	}
 }

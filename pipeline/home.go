@@ -264,7 +264,7 @@ func (h *home) Deliver(batch []packet.Reply) {
 	}
 	for k, w := range h.p.workers {
 		if touched&(1<<(k%64)) != 0 {
-			w.poller.Wake()
+			w.wake()
 		}
 	}
 }

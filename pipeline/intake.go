@@ -72,7 +72,7 @@ func (w *worker) wakePeers() {
 	for i, woken := range w.woken {
 		if woken {
 			w.woken[i] = false
-			w.peers[i].poller.Wake()
+			w.peers[i].wake()
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (w *worker) takeReplies() (n int) {
 		k, open := in.Read(w.take)
 		n += k
 		if !open {
-			w.poller.Forget(in.FD())
+			w.thread.Load().poller.Forget(in.FD())
 			w.inlets = slices.Delete(w.inlets, i, i+1)
 			continue
 		}

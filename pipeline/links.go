@@ -81,7 +81,7 @@ func (p *Pipeline) newLink(addr netip.AddrPort) (*linked, error) {
 // open makes w the owner of an inlet.
 func (w *worker) open(in *link.Inlet) {
 	w.inlets = append(w.inlets, in)
-	w.poller.Watch(in.FD())
+	w.thread.Load().poller.Watch(in.FD())
 }
 
 // claimAt has the worker tell ls of the endpoints that come and go.

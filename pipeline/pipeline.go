@@ -127,6 +127,9 @@ func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline
 	for _, w := range p.workers {
 		w.peers = p.workers
 	}
+	if err := assemble(p.workers, cfg.CPUs); err != nil {
+		return nil, err
+	}
 	if p.replayer != nil {
 		p.replayer.workers = p.workers
 	}
@@ -216,16 +219,13 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 		pool4, pool6 = addrs(cfg.Clients.Addrs4()), addrs(cfg.Clients.Addrs6())
 	}
 	w := &worker{
-		index: i, log: p.log, set: set, start: start, cpu: anyCPU,
+		index: i, log: p.log, set: set, start: start,
 		free:     flow.NewEndpoints(i, n, pool4, pool6, set.seed),
 		resting:  flow.NewRest(timeWait, set.seed),
 		handover: make([]*queue.SPSC[parcel], n),
 		woken:    make([]bool, n),
 		control:  make(chan func(), 16),
 		ended:    make(chan struct{}),
-	}
-	if len(cfg.CPUs) > 0 {
-		w.cpu = cfg.CPUs[i%len(cfg.CPUs)]
 	}
 	for k := range n {
 		if k != i {
@@ -251,8 +251,7 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 	w.admission = newAdmission(cfg, n, set.seed, w.clock())
 	w.core = session.New(session.Config{}, w)
 	w.limit(set, cfg, n)
-	w.poller, err = ring.NewPoller(w.rings...)
-	return err
+	return nil
 }
 
 // limit bounds the sessions of one of n workers as cfg says.
@@ -296,7 +295,10 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	var workers sync.WaitGroup
 	for _, w := range p.workers {
-		workers.Go(func() { w.run(done) })
+		w.startClock()
+	}
+	for _, w := range p.workers {
+		workers.Go(func() { w.own.run(done) })
 	}
 	close(p.running)
 	var err error
@@ -311,7 +313,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.drain()
 	close(done)
 	for _, w := range p.workers {
-		w.poller.Wake()
+		w.wake()
 	}
 	workers.Wait()
 	p.logSummary("summary")
@@ -345,8 +347,8 @@ func (p *Pipeline) drain() {
 
 func (p *Pipeline) close() {
 	for _, w := range p.workers {
-		if w.poller != nil {
-			_ = w.poller.Close()
+		if w.own != nil && w.own.poller != nil {
+			_ = w.own.poller.Close()
 		}
 		_ = w.tx.Close()
 	}

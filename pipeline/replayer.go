@@ -258,7 +258,7 @@ func (r *replayer) full(i int, begins bool) bool {
 // wake wakes worker i for what it got.
 func (r *replayer) wake(i int) {
 	r.asleep[i] = 0
-	r.workers[i].poller.Wake()
+	r.workers[i].wake()
 }
 
 func (r *replayer) wakeAll() {

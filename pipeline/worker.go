@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,14 +17,14 @@ import (
 )
 
 // A worker owns the sessions of one shard and runs their packets to
-// completion, on a thread of its own. Its life is the loop of run: take what
-// the rings, the other workers and the links brought, fire timers, let the
-// sessions that were touched send, transmit the batch, sleep if nothing is
-// left. Nothing else touches its fields, but for the queues' other ends,
-// poller.Wake and published.
+// completion. Its life are passes: take what the rings, the other workers and
+// the links brought, fire timers, let the sessions that were touched send,
+// transmit the batch. They are a thread's (thread.go), one at a time. Nothing
+// else touches its fields, but for the queues' other ends, wake and published.
 type worker struct {
 	index   int
-	cpu     int // that its thread is bound to, or anyCPU
+	own     *thread
+	thread  atomic.Pointer[thread] // that runs it now
 	log     *slog.Logger
 	set     *settings
 	start   time.Time
@@ -36,7 +35,6 @@ type worker struct {
 
 	rings     []*ring.Ring
 	ringBytes []atomic.Uint64 // taken from each of them
-	poller    *ring.Poller
 	tx        *ring.Tx
 	lag       lag
 
@@ -161,42 +159,10 @@ func (w *worker) clock() session.Time {
 	return session.Time(w.start.UnixMicro()) + session.Time(time.Since(w.start)/time.Microsecond)
 }
 
-// run works until done is closed and the sessions are gone, or given up.
-func (w *worker) run(done <-chan struct{}) {
-	defer close(w.ended)
-	if w.cpu != anyCPU {
-		runtime.LockOSThread() // never unlocked: a bound thread ends with its worker
-		if err := bind(w.cpu); err != nil {
-			w.log.Error("worker is not bound to its CPU", "worker", w.index, "err", err)
-		}
-	}
+// startClock starts the worker's time.
+func (w *worker) startClock() {
 	w.now = w.clock()
 	w.wheel.Start(w.ms())
-	for {
-		select {
-		case <-done:
-			w.publish()
-			return
-		default:
-		}
-		switch n := w.pass(); {
-		case n == 0:
-			w.publish()
-			w.calm()
-			w.sleep()
-			continue
-		case n >= round:
-		case !w.late:
-			w.poller.Rest(n, ring.MaxRest)
-		case n >= crowd:
-			w.poller.Rest(n, ring.MinRest)
-		default:
-			w.sleep()
-		}
-		if w.now-w.publishedAt >= publishEvery {
-			w.publish()
-		}
-	}
 }
 
 // pass does one round and returns how much there was to do.
@@ -218,6 +184,8 @@ func (w *worker) pass() int {
 	w.settle()
 	if n > 0 {
 		w.pace()
+	} else {
+		w.calm()
 	}
 	w.claimFlows()
 	w.tx.Flush()
@@ -258,22 +226,34 @@ func (w *worker) calm() {
 // ms is the wheel's time.
 func (w *worker) ms() int64 { return int64(w.now / session.Millisecond) }
 
-// sleep waits for rings, queues or the next timer.
-func (w *worker) sleep() {
+// next is how long the worker may sleep; negative: for ever.
+func (w *worker) next() time.Duration {
 	timeout := time.Duration(-1)
 	if next := w.wheel.Next(); next >= 0 {
-		timeout = time.Duration(session.Time(next)*session.Millisecond-w.clock()) * time.Microsecond
-		if timeout <= 0 {
-			return
-		}
+		timeout = max(0, time.Duration(session.Time(next)*session.Millisecond-w.clock())*time.Microsecond)
 	}
 	if calm := time.Duration(calmAfter) * time.Microsecond; w.hurry && (timeout < 0 || timeout > calm) {
 		timeout = calm
 	}
-	if err := w.poller.Wait(timeout, w.waiting); err != nil {
-		w.log.Error("capture ring lost", "worker", w.index, "err", err)
+	return timeout
+}
+
+// enter has a thread's poller wait for the worker's links, too.
+func (w *worker) enter(p *ring.Poller) {
+	for _, in := range w.inlets {
+		p.Watch(in.FD())
 	}
 }
+
+// leave ends what enter began.
+func (w *worker) leave(p *ring.Poller) {
+	for _, in := range w.inlets {
+		p.Forget(in.FD())
+	}
+}
+
+// wake has the worker look at its queues.
+func (w *worker) wake() { w.thread.Load().poller.Wake() }
 
 // waiting reports whether a queue holds something.
 func (w *worker) waiting() bool {
@@ -302,7 +282,7 @@ func (w *worker) do(f func()) {
 	case <-w.ended:
 		return
 	}
-	w.poller.Wake()
+	w.wake()
 	select {
 	case <-ran:
 	case <-w.ended:

@@ -84,8 +84,7 @@ func newPipeline(t testing.TB, n int, change func(*conf.Tcpcopy)) *Pipeline {
 	must(t, err)
 	t.Cleanup(func() { p.close(); cancel() })
 	for _, w := range p.workers {
-		w.now = w.clock()
-		w.wheel.Start(w.ms())
+		w.startClock()
 	}
 	return p
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -42,7 +43,7 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ring: eventfd: %w", err)
 	}
-	p := &Poller{event: os.NewFile(uintptr(fd), "eventfd"), rings: rings}
+	p := &Poller{event: os.NewFile(uintptr(fd), "eventfd"), rings: slices.Clone(rings)}
 	if p.long, err = newLongWait(); err != nil {
 		_ = p.event.Close()
 		return nil, fmt.Errorf("ring: epoll: %w", err)
@@ -55,6 +56,24 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 	}
 	p.fds = append(p.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	return p, nil
+}
+
+// Add lets Wait end for more rings, too. They do not end a Rest.
+func (p *Poller) Add(rings ...*Ring) {
+	for _, r := range rings {
+		p.fds = slices.Insert(p.fds, len(p.rings), unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
+		p.rings = append(p.rings, r)
+	}
+}
+
+// Remove ends what Add began.
+func (p *Poller) Remove(rings ...*Ring) {
+	for _, r := range rings {
+		if i := slices.Index(p.rings, r); i >= 0 {
+			p.rings = slices.Delete(p.rings, i, i+1)
+			p.fds = slices.Delete(p.fds, i, i+1)
+		}
+	}
 }
 
 // Watch lets Wait end, too, while fd is readable.

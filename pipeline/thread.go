@@ -1,0 +1,241 @@
+package pipeline
+
+import (
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+	"github.com/tcpcopy-go/tcpcopy/ring"
+)
+
+// A thread runs workers. Each worker has one of its own, but waking up costs as
+// much as thirty packets, whoever they are for: while the first thread has time
+// for all workers it runs them all, and the others wait.
+type thread struct {
+	own     *worker
+	first   *thread
+	all     []*thread
+	cpu     int // that it is bound to, or anyCPU
+	poller  *ring.Poller
+	workers []*worker     // that it runs now
+	back    chan struct{} // its own worker is its own again
+	now     session.Time  // the end of the last round
+	busy    atomic.Int64  // time spent in rounds, us
+
+	// Of the first thread, which decides:
+	together atomic.Bool  // it is to run all workers
+	full     int          // windows in a row in which it hardly slept
+	window   session.Time // when the last one began
+	worked   int64        // busy then
+}
+
+const (
+	// window is how long the first thread's load is measured, and full how much
+	// of it, in percent, is too much for one thread, twice in a row.
+	window = 5 * session.Millisecond
+	full   = 75
+	// calmWindow is how long all threads' load is measured, and spare how much of
+	// it, in percent, one thread can do.
+	calmWindow = 2 * session.Second
+	spare      = 30
+)
+
+// assemble gives each worker a thread. The first one runs them all.
+func assemble(workers []*worker, cpus []int) error {
+	all := make([]*thread, len(workers))
+	for i, w := range workers {
+		t := &thread{own: w, cpu: anyCPU, all: all, back: make(chan struct{}, 1)}
+		all[i], w.own = t, t
+		if len(cpus) > 0 {
+			t.cpu = cpus[i%len(cpus)]
+		}
+		var err error
+		if t.poller, err = ring.NewPoller(w.rings...); err != nil {
+			return err
+		}
+	}
+	for _, t := range all {
+		t.first = all[0]
+		t.first.workers = append(t.first.workers, t.own)
+		t.own.thread.Store(t.first)
+		if t != t.first {
+			t.first.poller.Add(t.own.rings...)
+		}
+	}
+	all[0].together.Store(true)
+	return nil
+}
+
+// run works until done is closed.
+func (t *thread) run(done <-chan struct{}) {
+	defer close(t.own.ended)
+	if t.cpu != anyCPU {
+		runtime.LockOSThread() // never unlocked: a bound thread ends with its worker
+		if err := bind(t.cpu); err != nil {
+			t.own.log.Error("worker is not bound to its CPU", "worker", t.own.index, "err", err)
+		}
+	}
+	if t != t.first {
+		<-t.back
+	}
+	for {
+		select {
+		case <-done:
+			if t == t.first {
+				t.spread()
+			}
+			t.own.publish()
+			return
+		default:
+		}
+		n, late := t.round()
+		if t.share() {
+			<-t.back
+			continue
+		}
+		switch {
+		case n == 0:
+			t.sleep()
+			continue
+		case n >= round:
+		case !late:
+			t.poller.Rest(n, ring.MaxRest)
+		case n >= crowd:
+			t.poller.Rest(n, ring.MinRest)
+		default:
+			t.sleep()
+		}
+	}
+}
+
+// round has each worker do a pass, and returns how much there was to do, and
+// whether a copy is behind.
+func (t *thread) round() (n int, late bool) {
+	began := t.own.clock()
+	for _, w := range t.workers {
+		n += w.pass()
+		late = late || w.late
+	}
+	for _, w := range t.workers {
+		if n == 0 || w.now-w.publishedAt >= publishEvery {
+			w.publish()
+		}
+	}
+	t.now = t.own.clock()
+	t.busy.Add(int64(t.now - began))
+	return n, late
+}
+
+// sleep waits for rings, links, queues or the next timer of what it runs.
+func (t *thread) sleep() {
+	timeout := time.Duration(-1)
+	for _, w := range t.workers {
+		if d := w.next(); d >= 0 && (timeout < 0 || d < timeout) {
+			timeout = d
+		}
+	}
+	if timeout == 0 {
+		return
+	}
+	if err := t.poller.Wait(timeout, t.waiting); err != nil {
+		t.own.log.Error("capture ring lost", "err", err)
+	}
+}
+
+// waiting reports whether a queue of what it runs holds something.
+func (t *thread) waiting() bool {
+	return slices.ContainsFunc(t.workers, (*worker).waiting)
+}
+
+// share gives the workers to their own threads, or has the first one run them
+// all, as the load wants it. It reports whether this thread's is gone.
+func (t *thread) share() (gone bool) {
+	now := t.now
+	switch {
+	case len(t.all) == 1:
+	case t != t.first:
+		return t.first.together.Load() && t.join()
+	case t.together.Load():
+		if now-t.window < window && !t.losing() {
+			return false
+		}
+		busy := t.busy.Load()
+		if (busy-t.worked)*100 >= full*int64(now-t.window) {
+			t.full++
+		} else {
+			t.full = 0
+		}
+		t.window, t.worked = now, busy
+		if t.full >= 2 || t.losing() {
+			t.spread()
+		}
+	case now-t.window >= calmWindow:
+		busy := t.sum()
+		if (busy-t.worked)*100 < spare*int64(now-t.window) && !t.losing() {
+			t.together.Store(true)
+			for _, o := range t.all[1:] {
+				o.poller.Wake()
+			}
+			busy = t.busy.Load()
+		}
+		t.window, t.worked = now, busy
+	}
+	return false
+}
+
+// losing reports whether a ring lost packets of late.
+func (t *thread) losing() bool {
+	return slices.ContainsFunc(t.workers, func(w *worker) bool { return w.admission.losing(w.now) })
+}
+
+// sum is what all threads worked.
+func (t *thread) sum() (busy int64) {
+	for _, o := range t.all {
+		busy += o.busy.Load()
+	}
+	return busy
+}
+
+// spread gives the workers of others back to them.
+func (t *thread) spread() {
+	t.together.Store(false)
+	t.window, t.worked, t.full = t.own.clock(), t.sum(), 0
+	for _, w := range t.workers {
+		if w == t.own {
+			continue
+		}
+		w.leave(t.poller)
+		t.poller.Remove(w.rings...)
+		o := w.own
+		w.enter(o.poller)
+		o.workers = append(o.workers[:0], w)
+		w.thread.Store(o)
+		o.back <- struct{}{}
+	}
+	t.workers = append(t.workers[:0], t.own)
+}
+
+// join hands its worker to the first thread, if that still runs. Nobody sleeps
+// over what reaches a queue of the worker meanwhile: who puts it there and then
+// wakes the old thread, which is awake, did so before the new one looks at the
+// queue.
+func (t *thread) join() (joined bool) {
+	w := t.own
+	w.leave(t.poller)
+	t.first.own.do(func() {
+		if !t.first.together.Load() {
+			return
+		}
+		t.first.poller.Add(w.rings...)
+		w.enter(t.first.poller)
+		t.first.workers = append(t.first.workers, w)
+		w.thread.Store(t.first)
+		joined = true
+	})
+	if !joined {
+		w.enter(t.poller)
+	}
+	return joined
+}
