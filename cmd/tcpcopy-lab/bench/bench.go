@@ -77,7 +77,7 @@ func (w row) sides(c Config) []Side {
 // the target is not the next one's.
 func (w row) once(ctx context.Context, c Config, who Side) (Values, error) {
 	o := stage.Small{}
-	o.Offload, o.Assistants = w.offload, 1
+	o.Offload, o.Apart, o.Assistants = w.offload, w.apart, 1
 	s, err := stage.NewSmall(ctx, c.Programs, o)
 	if err != nil {
 		return nil, err

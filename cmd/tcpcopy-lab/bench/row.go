@@ -15,6 +15,7 @@ type row struct {
 	name    string
 	load    load.Config
 	offload bool // of every wire
+	apart   bool // receivers' work is not the senders'
 	alone   bool // measure production without a copy, too
 	measure func(context.Context, row, *stage.Stage, *pair) (Values, error)
 }
@@ -28,6 +29,9 @@ var rows = []row{
 	{name: "short 3000/s", load: load.Config{Conns: 100, Rate: 3000, Close: "server"}, measure: cost},
 	{name: "short 5000/s", load: load.Config{Conns: 100, Rate: 5000, Close: "server"}, measure: cost},
 	{name: "POST 1 MB 50/s", load: load.Config{Conns: 10, Rate: 50, Post: 1 << 20}, offload: true, measure: cost},
+	{name: "keep-alive 10000/s (receivers apart)", load: load.Config{Conns: 100, Rate: 10_000}, apart: true, measure: cost},
+	{name: "short 3000/s (receivers apart)", load: load.Config{Conns: 100, Rate: 3000, Close: "server"}, apart: true, measure: cost},
+	{name: "POST 1 MB 50/s (receivers apart)", load: load.Config{Conns: 10, Rate: 50, Post: 1 << 20}, offload: true, apart: true, measure: cost},
 	{name: "closed loop 1", load: load.Config{Conns: 1}, measure: cost},
 	{name: "closed loop 4", load: load.Config{Conns: 4}, measure: cost},
 	{name: "closed loop 16", load: load.Config{Conns: 16}, measure: cost},

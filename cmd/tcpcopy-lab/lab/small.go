@@ -46,6 +46,7 @@ type Options struct {
 	Offload    bool // segmentation and checksum offloads, on every wire
 	Assistants int  // 1 or 2
 	Relay      bool // small network only: a host on the wire to the target, whose offloads are then off
+	Apart      bool // small network only: what comes in at the switch is the work of threads of the kernel
 }
 
 // NewSmall builds the small network.
@@ -58,7 +59,7 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := plugger{lab: l, offload: o.Offload}
+	p := plugger{lab: l, offload: o.Offload, apart: o.Apart}
 	n := &Small{Switch: sw}
 	var clients []string
 	for i := range ClientAddrs {
@@ -96,6 +97,7 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 type plugger struct {
 	lab     *Lab
 	offload bool
+	apart   bool
 	err     error
 }
 
@@ -112,7 +114,7 @@ func (p *plugger) host(name string, plugs ...plug) *Host {
 	h, err := p.lab.Host(name)
 	for _, w := range plugs {
 		if err == nil {
-			err = w.bridge.Plug(h, Wire{Interface: w.iface, Addrs: w.addrs, Offload: p.offload})
+			err = w.bridge.Plug(h, Wire{Interface: w.iface, Addrs: w.addrs, Offload: p.offload, Apart: p.apart})
 		}
 	}
 	p.err = err

@@ -37,6 +37,7 @@ type Wire struct {
 	Interface string   // at the host
 	Addrs     []string // with prefix length
 	Offload   bool     // segmentation and checksum offloads, at both ends
+	Apart     bool     // the sender does not do the work of the switch and what is behind it
 }
 
 // Plug connects h to the switch by a veth pair.
@@ -62,6 +63,11 @@ func (b *Bridge) Plug(h *Host, w Wire) error {
 	}
 	if err := b.host.nl.LinkSetUp(veth); err != nil {
 		return fail(err)
+	}
+	if w.Apart {
+		if err := b.host.threaded(attrs.Name); err != nil {
+			return fail(err)
+		}
 	}
 	link, err := h.nl.LinkByName(w.Interface)
 	if err != nil {
