@@ -22,6 +22,7 @@ func runBench(ctx context.Context, args []string) error {
 	f.DurationVar(&c.Duration, "duration", 5*time.Second, "how long a load lasts")
 	f.StringVar(&c.Peer.Tcpcopy, "peer-tcpcopy", os.Getenv("PEER_TCPCOPY"), "another tcpcopy to compare with, of the same command line")
 	f.StringVar(&c.Peer.Intercept, "peer-intercept", os.Getenv("PEER_INTERCEPT"), "its intercept")
+	f.StringVar(&c.PeerReplayer, "peer-replayer", os.Getenv("PEER_REPLAYER"), "its tcpcopy for recordings, where that is another one")
 	out := f.String("out", "", "write the report to FILE.txt and, with every run, to FILE.json")
 	if err := parse(f, args); err != nil {
 		return err

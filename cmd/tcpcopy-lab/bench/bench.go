@@ -19,9 +19,11 @@ import (
 type Config struct {
 	Programs stage.Programs
 	Peer     stage.Programs // no Tcpcopy: no peer
-	Rows     []string       // names of Rows
-	Runs     int            // of each row and side; the medians are reported
-	Duration time.Duration  // of a load
+	// PeerReplayer is the peer's tcpcopy for recordings, where it is another one.
+	PeerReplayer string
+	Rows         []string      // names of Rows
+	Runs         int           // of each row and side; the medians are reported
+	Duration     time.Duration // of a load
 }
 
 // A Side is one of those whose copies are compared.
@@ -64,7 +66,7 @@ func Run(ctx context.Context, c Config, progress io.Writer) (*Report, error) {
 
 func (w row) sides(c Config) []Side {
 	sides := []Side{Ours}
-	if c.Peer.Tcpcopy != "" {
+	if c.Peer.Tcpcopy != "" && (w.speed == "" || c.PeerReplayer != "") {
 		sides = append(sides, Peer)
 	}
 	if w.alone {
@@ -83,6 +85,10 @@ func (w row) once(ctx context.Context, c Config, who Side) (Values, error) {
 		return nil, err
 	}
 	defer s.Close()
+	w.load.Duration = cmp.Or(w.load.Duration, c.Duration)
+	if w.speed != "" {
+		return replay(ctx, w, s, c, who)
+	}
 	var p *pair
 	switch who {
 	case Ours:
@@ -93,6 +99,5 @@ func (w row) once(ctx context.Context, c Config, who Side) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.load.Duration = cmp.Or(w.load.Duration, c.Duration)
 	return w.measure(ctx, w, s, p)
 }

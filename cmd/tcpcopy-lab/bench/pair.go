@@ -19,8 +19,8 @@ type pair struct {
 const linkPort = 36524
 
 // start runs the pair with the command lines of the C tools, which both sides
-// understand.
-func start(ctx context.Context, s *stage.Stage, programs stage.Programs) (p *pair, err error) {
+// understand, and args of tcpcopy.
+func start(ctx context.Context, s *stage.Stage, programs stage.Programs, args ...string) (p *pair, err error) {
 	p = new(pair)
 	assistant, online := s.Intercepts[0].Host, s.Copiers[0].Host
 	p.intercept, err = assistant.Serve(ctx, lab.Command{Name: "intercept", Args: []string{
@@ -29,10 +29,10 @@ func start(ctx context.Context, s *stage.Stage, programs stage.Programs) (p *pai
 	if err != nil {
 		return nil, err
 	}
-	p.tcpcopy, err = online.Start(lab.Command{Name: "tcpcopy", Args: []string{
+	p.tcpcopy, err = online.Start(lab.Command{Name: "tcpcopy", Args: append([]string{
 		programs.Tcpcopy, "-x", "80-" + lab.TargetAddr4 + ":80", "-s", lab.AssistantAddr4(0), "-c", lab.Pool4,
 		"-l", filepath.Join(s.Lab.Dir, "tcpcopy.log"),
-	}})
+	}, args...)})
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ const (
 	Copied          Metric = "copied exactly once, %"
 	TcpcopyCPU      Metric = "tcpcopy, CPU s per million requests"
 	InterceptCPU    Metric = "intercept, CPU s per million requests"
+	ReplayCPU       Metric = "all processes, CPU s per million requests"
 	LagP50          Metric = "copy lag p50, us"
 	LagP99          Metric = "copy lag p99, us"
 	TcpcopyIdle     Metric = "tcpcopy, % of a CPU"
@@ -30,7 +31,7 @@ const (
 	InterceptMemory Metric = "intercept, bytes per idle session"
 )
 
-var metrics = []Metric{Rate, P50, P99, Copied, TcpcopyCPU, InterceptCPU, LagP50, LagP99, TcpcopyIdle, InterceptIdle, TcpcopyMemory, InterceptMemory}
+var metrics = []Metric{Rate, P50, P99, Copied, TcpcopyCPU, InterceptCPU, ReplayCPU, LagP50, LagP99, TcpcopyIdle, InterceptIdle, TcpcopyMemory, InterceptMemory}
 
 // Values are what one run measured.
 type Values map[Metric]float64

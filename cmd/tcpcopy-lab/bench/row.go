@@ -14,9 +14,10 @@ import (
 type row struct {
 	name    string
 	load    load.Config
-	offload bool // of every wire
-	apart   bool // receivers' work is not the senders'
-	alone   bool // measure production without a copy, too
+	offload bool   // of every wire
+	apart   bool   // receivers' work is not the senders'
+	speed   string // of a recording of the load; none: the load is copied as it comes
+	alone   bool   // measure production without a copy, too
 	measure func(context.Context, row, *stage.Stage, *pair) (Values, error)
 }
 
@@ -39,6 +40,10 @@ var rows = []row{
 	{name: "closed loop 1000", load: load.Config{Conns: 1000}, measure: cost},
 	{name: "closed loop 4000", load: load.Config{Conns: 4000}, measure: cost},
 	{name: "closed loop short", load: load.Config{Conns: 100, Close: "server"}, measure: cost},
+	{name: "replay short 2000/s at 1x", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, speed: "1"},
+	{name: "replay short 2000/s at 10x", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, speed: "10"},
+	{name: "replay keep-alive 4000/s at 1x", load: load.Config{Conns: 200, Rate: 4000}, speed: "1"},
+	{name: "replay keep-alive 4000/s at 10x", load: load.Config{Conns: 200, Rate: 4000}, speed: "10"},
 	{name: "lag", load: load.Config{Conns: 100, Rate: 10_000}, measure: lag},
 	{name: "idle", measure: idle},
 	{name: "memory", load: load.Config{Conns: 10_000, Rate: 5000, Hold: true, Duration: time.Millisecond}, measure: memory},

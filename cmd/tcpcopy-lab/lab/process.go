@@ -128,6 +128,12 @@ func (p *Process) Wait() (int, error) {
 	return p.cmd.ProcessState.ExitCode(), nil
 }
 
+// Used is the time that the process, which has ended, used of all processors.
+func (p *Process) Used() time.Duration {
+	<-p.Done
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+}
+
 // PeakMemory is the most that the process, which has ended, or this one had in
 // memory, in bytes: the kernel does not tell them apart (getrusage(2)).
 func (p *Process) PeakMemory() int64 {
