@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -18,6 +19,8 @@ import (
 type Poller struct {
 	state atomic.Uint32
 	event *os.File // an eventfd; os.File so that Wake may run into Close
+	raw   syscall.RawConn
+	count [8]byte // what the eventfd counted
 	long  *longWait
 	rings []*Ring
 	fds   []unix.PollFd // of rings, in their order, the eventfd, and what is watched
@@ -26,7 +29,6 @@ type Poller struct {
 	paced  int       // rings that hand over blocks: the first of fds
 	quiet  bool      // the last Wait was a long one
 	rested time.Time // when the last Rest began
-	count  [8]byte   // what the eventfd counted
 }
 
 // States of a worker.
@@ -44,9 +46,12 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 		return nil, fmt.Errorf("ring: eventfd: %w", err)
 	}
 	p := &Poller{event: os.NewFile(uintptr(fd), "eventfd"), rings: slices.Clone(rings)}
-	if p.long, err = newLongWait(); err != nil {
+	if p.raw, err = p.event.SyscallConn(); err == nil {
+		p.long, err = newLongWait()
+	}
+	if err != nil {
 		_ = p.event.Close()
-		return nil, fmt.Errorf("ring: epoll: %w", err)
+		return nil, fmt.Errorf("ring: poller: %w", err)
 	}
 	for _, r := range rings {
 		p.fds = append(p.fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
@@ -200,10 +205,16 @@ func (p *Poller) ringReady() bool {
 
 var one = [8]byte{1} // a number above 0 in either byte order
 
+// addOne does not wait, so the runtime need not know of it.
+func addOne(fd uintptr) bool {
+	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&one[0])), uintptr(len(one)))
+	return true
+}
+
 // Wake ends the worker's sleep. To a worker that is awake it costs one load.
 func (p *Poller) Wake() {
 	if p.state.Load() == sleeping && p.state.CompareAndSwap(sleeping, running) {
-		_, _ = p.event.Write(one[:])
+		_ = p.raw.Write(addOne) // it may be closed
 	}
 }
 
