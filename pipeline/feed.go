@@ -2,14 +2,16 @@ package pipeline
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
-// feedLen is the queue between the replayer and a worker.
-const feedLen = 1024
+// feedLen is the queue between the replayer and a worker: what is due within
+// ahead, at 40,000 packets a second.
+const feedLen = 4096
 
 // endOfRecording stands for a transfer in the parcel behind the last one.
 const endOfRecording = -1
@@ -25,6 +27,7 @@ type feed struct {
 	busyN   int64
 	taken   int64 // parcels
 	bytes   int64 // their payload
+	planned bool  // the worker sleeps until the first in the queue is due at most
 	load    load
 }
 
@@ -80,11 +83,26 @@ func (f *feed) leave(i uint32) {
 	}
 }
 
-// takeFeed takes what the replayer sent, a round at most, and runs the timers
-// that the recording's time makes due.
+// next is how long the worker may sleep for what the replayer sent; negative: it
+// sent nothing.
+func (f *feed) next(now session.Time) time.Duration {
+	p := f.queue.Peek()
+	f.planned = p != nil
+	if !f.planned {
+		return -1
+	}
+	return max(0, time.Duration(p.due-now)*time.Microsecond)
+}
+
+// waiting reports whether the replayer sent something of which next did not
+// know.
+func (f *feed) waiting() bool { return !f.planned && f.queue.Len() > 0 }
+
+// takeFeed takes what the replayer sent and is due, a round at most, and runs
+// the timers that the recording's time makes due.
 func (w *worker) takeFeed() (n int) {
 	f := w.feed
-	for p := f.queue.Peek(); p != nil && n < round; p = f.queue.Peek() {
+	for p := f.queue.Peek(); p != nil && p.due <= w.now && n < round; p = f.queue.Peek() {
 		f.clients = max(f.clients, p.client)
 		w.core.ClientTime(f.clients)
 		if p.transfer == endOfRecording {
@@ -107,4 +125,20 @@ func (w *worker) takeFeed() (n int) {
 		f.wheel.Advance(int64(f.clients/session.Millisecond), w.fire)
 	}
 	return n
+}
+
+// refuseFeed drops what the replayer sent that is not due yet: tcpcopy ends.
+func (w *worker) refuseFeed() {
+	f := w.feed
+	for p := f.queue.Peek(); p != nil; p = f.queue.Peek() {
+		if p.transfer != endOfRecording {
+			w.counter.TakenOver++
+			w.counter.drop(ShuttingDown, &p.segment)
+			f.bytes += int64(len(p.segment.Payload))
+			w.set.parcels.Put(p.buf)
+		}
+		*p = parcel{}
+		f.queue.Drop()
+		f.taken++
+	}
 }

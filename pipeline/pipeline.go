@@ -278,11 +278,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	// A worker sleeps in system calls and keeps its P. As long as others are
 	// idle, the runtime's sysmon leaves it alone; else it would take it away
 	// after 20 us, at the cost of waking up as often itself.
-	sleepers := len(p.workers)
-	if p.replayer != nil {
-		sleepers++
-	}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + sleepers))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + len(p.workers)))
 	var unlink func()
 	p.linkTime, unlink = context.WithCancel(context.Background())
 	defer unlink()

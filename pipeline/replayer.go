@@ -5,12 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
@@ -21,13 +18,15 @@ import (
 )
 
 const (
-	// grain is the shortest sleep before a packet: what becomes due meanwhile
-	// goes along with it.
+	// ahead is how long before they are due packets are handed over at most, so
+	// that neither the replayer nor a worker wakes up for each.
+	ahead = 100 * time.Millisecond
+	// grain is how long to wait for room at least.
 	grain = 200 * time.Microsecond
-	// wakeEvery is how many packets that are due at once wake a worker.
+	// wakeEvery is how many packets for a worker that had none wake it at once.
 	wakeEvery = 64
-	// longest is the longest sleep, after which the end may have been asked for.
-	longest = 50 * time.Millisecond
+	// longest is the longest sleep, after which progress is told.
+	longest = ahead / 2
 )
 
 // A replayer reads recordings and hands each packet to the worker of its
@@ -47,7 +46,7 @@ type replayer struct {
 	start  session.Time // when the first packet is due, by the workers' clock
 	pushed []int64      // parcels, by worker
 	bytes  []int64      // their payload
-	asleep []int        // what each got since it was woken
+	asleep []int        // what each got that may sleep without knowing of it
 	batch  int          // when it is to be woken
 
 	place   atomic.Int64 // recorded time that is replayed, ns
@@ -77,8 +76,6 @@ func newReplayer(cfg *conf.Tcpcopy, log *slog.Logger, set *settings) (*replayer,
 // run replays everything, or until stop is closed. The error is of a recording
 // that cannot be opened again.
 func (r *replayer) run(stop <-chan struct{}) error {
-	runtime.LockOSThread() // its sleeps are the thread's
-	defer runtime.UnlockOSThread()
 	defer r.files.Close()
 	defer r.publish()
 	n := len(r.workers)
@@ -110,6 +107,7 @@ func (r *replayer) once(stop <-chan struct{}) bool {
 				return false
 			default:
 			}
+			r.wakeAll()
 			r.publish()
 		}
 		switch err := r.files.Next(&f); {
@@ -162,10 +160,10 @@ func (r *replayer) packet(f *ring.Frame, stop <-chan struct{}) bool {
 	p := r.set.pack(t, &g)
 	p.client = recordingBegins + micros(place)
 	if !math.IsInf(r.conf.Speed, 1) {
-		if !r.await(micros(due), stop) {
+		p.due = r.start + micros(due)
+		if !r.await(p.due, stop) {
 			return false
 		}
-		p.due = r.start + micros(due)
 	}
 	if !r.push(packet.Shard(g.Src.Port, len(r.workers)), p, stop) {
 		return false
@@ -174,55 +172,61 @@ func (r *replayer) packet(f *ring.Frame, stop <-chan struct{}) bool {
 	return true
 }
 
-// await sleeps until due, which is counted from the start.
+// await sleeps until a packet that is due then may be handed over.
 func (r *replayer) await(due session.Time, stop <-chan struct{}) bool {
 	for {
-		rest := time.Duration(r.start+due-r.workers[0].clock()) * time.Microsecond
-		if rest <= 0 {
+		early := time.Duration(due-r.workers[0].clock())*time.Microsecond - ahead
+		if early <= 0 {
 			return true
 		}
 		r.wakeAll()
 		r.publish()
-		if !nap(min(max(rest, grain), longest), stop) {
+		if !nap(min(early+ahead/2, longest), stop) {
 			return false
 		}
 	}
 }
 
-// nap sleeps, more precisely than time.Sleep does. It reports false when stop
-// is closed.
+// nap sleeps. It reports false when stop is closed.
 func nap(d time.Duration, stop <-chan struct{}) bool {
-	ts := unix.NsecToTimespec(int64(d))
-	_ = unix.Nanosleep(&ts, nil) // sooner is as good
 	select {
+	case <-time.After(d):
+		return true
 	case <-stop:
 		return false
-	default:
-		return true
 	}
 }
 
-// push puts p into the queue of worker i when there is room. The time that it
-// waits for that moves all that follows.
+// push puts p into the queue of worker i when there is room. Where it waited so
+// long that p is late, all that follows is due later, too.
 func (r *replayer) push(i int, p parcel, stop <-chan struct{}) bool {
 	begins := p.segment.Flags&packet.SYN != 0
 	for r.full(i, begins) {
 		r.wakeAll()
 		began := r.workers[0].clock()
-		if !nap(grain, stop) {
+		early := time.Duration(p.due-began) * time.Microsecond // negative where due is 0
+		if !nap(max(grain, early/2), stop) {
 			return false
 		}
-		waited := r.workers[0].clock() - began
-		r.start += waited
-		if p.due > 0 {
-			p.due += waited
+		now := r.workers[0].clock()
+		if late := min(now-p.due, now-began); late > 0 {
+			r.start += late
+			if p.due > 0 {
+				p.due += late
+			}
+			r.stalled.Add(int64(late) * int64(time.Microsecond))
 		}
-		r.stalled.Add(int64(waited) * int64(time.Microsecond))
 	}
-	r.workers[i].feed.queue.Push(p)
+	w := r.workers[i]
+	w.feed.queue.Push(p)
 	r.pushed[i]++
 	r.bytes[i] += int64(len(p.segment.Payload))
-	if r.asleep[i]++; r.asleep[i] >= r.batch {
+	// One that found its queue empty may sleep; another knows when the first in
+	// its queue is due.
+	if r.asleep[i] > 0 || w.feed.queue.Len() == 1 {
+		r.asleep[i]++
+	}
+	if r.asleep[i] >= r.batch {
 		r.wake(i)
 	}
 	return true

@@ -57,8 +57,8 @@ func replaying(t *testing.T, n int, file string, change func(*conf.Tcpcopy)) *Pi
 	})
 }
 
-// play runs the replayer, and the workers' passes, until it ends, or until
-// enough says so.
+// play runs the replayer, and the workers' passes, until it ends and all is
+// taken, or until enough says so.
 func play(t *testing.T, p *Pipeline, enough func() bool) {
 	t.Helper()
 	stop, done := make(chan struct{}), make(chan error, 1)
@@ -77,7 +77,7 @@ func play(t *testing.T, p *Pipeline, enough func() bool) {
 			}
 		}
 		for _, w := range p.workers {
-			for w.pass() > 0 {
+			for w.pass() > 0 || ended && enough == nil && w.feed.queue.Len() > 0 {
 			}
 		}
 	}
@@ -173,6 +173,67 @@ func TestPacketsAreNotReplayedBeforeTheyAreDue(t *testing.T) {
 	c := p.Totals()
 	if n := c.Late.Count(); n != 200 || c.Late.Quantile(0.5) > c.Late.Quantile(1) {
 		t.Errorf("the lateness of %d packets is known, the median %v, the worst %v", n, c.Late.Quantile(0.5), c.Late.Quantile(1))
+	}
+}
+
+func TestPacketsAreHandedOverAheadOfTheirTime(t *testing.T) {
+	r := newRecorder(t)
+	for i := range 200 {
+		r.add(newClient(uint16(20000+i)).frame(packet.SYN, ""))
+	}
+	p := replaying(t, 2, r.file(), func(c *conf.Tcpcopy) { c.Replay.Speed = 1 })
+	waits := 0
+	play(t, p, func() bool {
+		waiting := 0
+		for _, w := range p.workers {
+			if q := w.feed.queue.Peek(); q != nil && q.due <= w.now {
+				t.Errorf("a packet that was due %d us ago is left", w.now-q.due)
+			}
+			waiting += w.feed.queue.Len()
+		}
+		waits = max(waits, waiting)
+		return p.Totals().Clients == 200 || p.replayer.runs.Load() == 1 && waiting == 0
+	})
+	if waits < 10 {
+		t.Errorf("%d packets at most waited for their time", waits)
+	}
+	if n := p.replayer.stalled.Load(); n > 0 {
+		t.Errorf("a replayer that is ahead of its time waited %v", time.Duration(n))
+	}
+}
+
+// A worker that sleeps until the first packet is due knows of it, and one that
+// has none is woken.
+func TestNoPacketIsSleptOver(t *testing.T) {
+	r := newRecorder(t)
+	for i := range 40 {
+		for range 1 + 40*(i%2) { // some come alone, with an empty queue before them
+			r.add(newClient(uint16(20000+i)).frame(packet.SYN, ""))
+		}
+		r.at = r.at.Add(time.Duration(i%4) * 70 * time.Millisecond)
+	}
+	p := replaying(t, 2, r.file(), func(c *conf.Tcpcopy) {
+		c.Replay.Speed, c.NoResponseTimeout, c.Intercepts = 2, time.Second, nil
+	})
+	run(t, p)
+	within(t, 60*time.Second, "all is replayed", func() bool { return p.Totals().Clients == 40 })
+	within(t, 10*time.Second, "each packet is taken over", func() bool { c := p.Totals(); return c.TakenOver == 20*42 })
+}
+
+func TestWhatIsNotDueYetWhenTcpcopyEndsIsCounted(t *testing.T) {
+	r := newRecorder(t)
+	for i := range 90 {
+		r.add(newClient(uint16(20000+i)).frame(packet.SYN, ""))
+	}
+	p := replaying(t, 2, r.file(), func(c *conf.Tcpcopy) { c.Replay.Speed = 1 })
+	play(t, p, func() bool { return p.replayer.runs.Load() == 1 })
+	for _, w := range p.workers {
+		w.drain()
+		w.publish()
+	}
+	c := p.Totals()
+	if c.TakenOver != 90 || c.TakenOver != c.Accepted+c.Dropped[ShuttingDown] || c.Dropped[ShuttingDown] == 0 {
+		t.Errorf("taken over %d, accepted %d, dropped %v", c.TakenOver, c.Accepted, c.Dropped)
 	}
 }
 

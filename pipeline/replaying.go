@@ -68,7 +68,7 @@ func (p *Pipeline) replay(ctx context.Context) error {
 			continue
 		}
 		left, steps := p.left()
-		if steps != last {
+		if steps != last || p.queued() > 0 {
 			last, moved = steps, time.Now()
 		}
 		if left == 0 || time.Since(moved) > p.now.Load().cfg.NoResponseTimeout {
@@ -100,6 +100,7 @@ func (p *Pipeline) awaitLinks(ctx context.Context) error {
 // left is how many sessions are not over, and a number that grows while
 // anything happens to them.
 func (p *Pipeline) left() (n int, steps uint64) {
+	n = p.queued() // first: what leaves the queue meanwhile has a session
 	for _, w := range p.workers {
 		w.do(func() { n += w.slab.Len() })
 	}
@@ -110,6 +111,14 @@ func (p *Pipeline) left() (n int, steps uint64) {
 		steps += closed
 	}
 	return n, steps
+}
+
+// queued is how many packets wait for their time.
+func (p *Pipeline) queued() (n int) {
+	for _, w := range p.workers {
+		n += w.feed.queue.Len()
+	}
+	return n
 }
 
 // Progress says how far a replay is.

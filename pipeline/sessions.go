@@ -226,6 +226,9 @@ func (w *worker) finish() {
 // drain stops new sessions and closes the idle ones.
 func (w *worker) drain() {
 	w.stopping = true
+	if w.feed != nil {
+		w.refuseFeed()
+	}
 	w.each(func(s *session.Session) { w.core.Drain(s, w.now) })
 }
 

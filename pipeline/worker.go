@@ -232,6 +232,11 @@ func (w *worker) next() time.Duration {
 	if next := w.wheel.Next(); next >= 0 {
 		timeout = max(0, time.Duration(session.Time(next)*session.Millisecond-w.clock())*time.Microsecond)
 	}
+	if w.feed != nil {
+		if due := w.feed.next(w.clock()); due >= 0 && (timeout < 0 || due < timeout) {
+			timeout = due
+		}
+	}
 	if calm := time.Duration(calmAfter) * time.Microsecond; w.hurry && (timeout < 0 || timeout > calm) {
 		timeout = calm
 	}
@@ -270,7 +275,7 @@ func (w *worker) waiting() bool {
 			return true
 		}
 	}
-	return w.feed != nil && w.feed.queue.Len() > 0
+	return w.feed != nil && w.feed.waiting()
 }
 
 // do runs f in the worker, and returns when it has, or the worker has ended.
