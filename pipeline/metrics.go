@@ -28,6 +28,8 @@ var (
 	descCaptured       = desc("captured_packets_total", "Packets that workers took from the rings.")
 	descCaptureBytes   = desc("capture_bytes_total", "Bytes of the packets that a worker took from a ring, from the network header.", "interface", "ring")
 	descAccepted       = desc("accepted_packets_total", "Packets given to a session.")
+	descThreads        = desc("worker_threads", "Threads that run the workers: one while it has the time, then one each.")
+	descBusy           = desc("worker_busy_seconds_total", "Time that a worker's thread was at work, and not asleep.", "worker")
 	descHanded         = desc("handed_over_packets_total", "Packets that came in the ring of another worker than their session's.")
 	descMatched        = desc("matched_packets_total", "Packets that belong to a transfer.", "transfer")
 	descMatchedBytes   = desc("matched_payload_bytes_total", "Payload of packets that belong to a transfer.", "transfer")
@@ -92,6 +94,7 @@ func (p *Pipeline) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByC
 func (p *Pipeline) Collect(ch chan<- prometheus.Metric) {
 	c := p.Totals()
 	m := metrics(ch)
+	p.collectThreads(m)
 	p.collectCapture(m)
 	p.collectIntake(m, &c)
 	collectSessions(m, &c)
@@ -142,8 +145,19 @@ func (b bothHistograms) Write(out *dto.Metric) error {
 	return err
 }
 
-func (m metrics) seconds(d *prometheus.Desc, ns int64) {
-	m <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, time.Duration(ns).Seconds())
+func (m metrics) seconds(d *prometheus.Desc, ns int64, labels ...string) {
+	m <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, time.Duration(ns).Seconds(), labels...)
+}
+
+func (p *Pipeline) collectThreads(m metrics) {
+	n := 0
+	for i, w := range p.workers {
+		m.seconds(descBusy, w.own.busy.Load()*int64(time.Microsecond), strconv.Itoa(i))
+		if w.thread.Load() == w.own {
+			n++
+		}
+	}
+	m.gauge(descThreads, float64(n))
 }
 
 func (p *Pipeline) collectCapture(m metrics) {
