@@ -169,7 +169,7 @@ func (p *Poller) settle(n int, errno unix.Errno) error {
 const (
 	// gather is how many frames are worth waking up for: waking costs as much
 	// as ten of them, on a virtual machine thirty.
-	gather = 32
+	gather = 128
 	// MinRest is about what the kernel makes of shorter sleeps.
 	MinRest = 100 * time.Microsecond
 	// MaxRest is how much later a packet may be for the sake of others.
