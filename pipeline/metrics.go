@@ -315,7 +315,7 @@ func (r *replayer) collect(m metrics, late *histogram.Histogram) {
 	read, size := r.files.Position()
 	m.gauge(descReplayRead, float64(read))
 	m.gauge(descReplaySize, float64(size))
-	m.seconds(descReplayRecorded, r.place.Load())
+	m.seconds(descReplayRecorded, int64(r.recorded()))
 	m.seconds(descReplayStalled, r.stalled.Load())
 	m.count(descReplayRuns, uint64(r.runs.Load()))
 	m.count(descReplayBroken, uint64(r.broken.Load()))

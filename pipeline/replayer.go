@@ -43,13 +43,14 @@ type replayer struct {
 	schedule replay.Schedule
 	counter  Counters
 	published
-	start  session.Time // when the first packet is due, by the workers' clock
+	due    session.Time // of the last packet, by the workers' clock; 0: at once
 	pushed []int64      // parcels, by worker
 	bytes  []int64      // their payload
 	asleep []int        // what each got that may sleep without knowing of it
 	batch  int          // when it is to be woken
 
-	place   atomic.Int64 // recorded time that is replayed, ns
+	start   atomic.Int64 // when the first packet is due, by the workers' clock
+	place   atomic.Int64 // of the last packet in recorded time, ns
 	runs    atomic.Int64 // that are complete
 	stalled atomic.Int64 // time waited for workers, ns
 	broken  atomic.Int64 // recordings that could not be read to their end
@@ -80,7 +81,7 @@ func (r *replayer) run(stop <-chan struct{}) error {
 	defer r.publish()
 	n := len(r.workers)
 	r.pushed, r.bytes, r.asleep = make([]int64, n), make([]int64, n), make([]int, n)
-	r.start = r.workers[0].clock()
+	r.start.Store(int64(r.now()))
 	for {
 		if !r.once(stop) {
 			return nil
@@ -160,7 +161,7 @@ func (r *replayer) packet(f *ring.Frame, stop <-chan struct{}) bool {
 	p := r.set.pack(t, &g)
 	p.client = recordingBegins + micros(place)
 	if !math.IsInf(r.conf.Speed, 1) {
-		p.due = r.start + micros(due)
+		p.due = session.Time(r.start.Load()) + micros(due)
 		if !r.await(p.due, stop) {
 			return false
 		}
@@ -172,10 +173,23 @@ func (r *replayer) packet(f *ring.Frame, stop <-chan struct{}) bool {
 	return true
 }
 
+// now is the workers' clock.
+func (r *replayer) now() session.Time { return r.workers[0].clock() }
+
+// recorded is the recorded time that is replayed, without what is not due.
+func (r *replayer) recorded() time.Duration {
+	place := time.Duration(r.place.Load())
+	due := float64(r.now()-session.Time(r.start.Load())) * float64(time.Microsecond) * r.conf.Speed
+	if due < float64(place) {
+		return time.Duration(max(due, 0))
+	}
+	return place
+}
+
 // await sleeps until a packet that is due then may be handed over.
 func (r *replayer) await(due session.Time, stop <-chan struct{}) bool {
 	for {
-		early := time.Duration(due-r.workers[0].clock())*time.Microsecond - ahead
+		early := time.Duration(due-r.now())*time.Microsecond - ahead
 		if early <= 0 {
 			return true
 		}
@@ -203,27 +217,30 @@ func (r *replayer) push(i int, p parcel, stop <-chan struct{}) bool {
 	begins := p.segment.Flags&packet.SYN != 0
 	for r.full(i, begins) {
 		r.wakeAll()
-		began := r.workers[0].clock()
+		began := r.now()
 		early := time.Duration(p.due-began) * time.Microsecond // negative where due is 0
 		if !nap(max(grain, early/2), stop) {
 			return false
 		}
-		now := r.workers[0].clock()
+		now := r.now()
 		if late := min(now-p.due, now-began); late > 0 {
-			r.start += late
+			r.start.Add(int64(late))
 			if p.due > 0 {
 				p.due += late
 			}
 			r.stalled.Add(int64(late) * int64(time.Microsecond))
 		}
 	}
-	w := r.workers[i]
-	w.feed.queue.Push(p)
+	r.due = p.due
+	q := r.workers[i].feed.queue
+	q.Push(p)
 	r.pushed[i]++
 	r.bytes[i] += int64(len(p.segment.Payload))
-	// One that found its queue empty may sleep; another knows when the first in
-	// its queue is due.
-	if r.asleep[i] > 0 || w.feed.queue.Len() == 1 {
+	// Only a worker that found the queue empty may sleep for longer than until
+	// p is due. It looked after it had announced the sleep. If it saw p, it does
+	// not sleep; if not, it had dropped all before p, so that p is alone there
+	// now, and Wake finds the announcement.
+	if r.asleep[i] > 0 || q.Len() == 1 {
 		r.asleep[i]++
 	}
 	if r.asleep[i] >= r.batch {
@@ -276,7 +293,7 @@ func (r *replayer) wakeAll() {
 // end tells the workers that the recording is over.
 func (r *replayer) end(stop <-chan struct{}) bool {
 	for i := range r.workers {
-		p := parcel{transfer: endOfRecording, client: recordingBegins + session.Time(r.place.Load()/1000)}
+		p := parcel{transfer: endOfRecording, client: recordingBegins + session.Time(r.place.Load()/1000), due: r.due}
 		if !r.push(i, p, stop) {
 			return false
 		}

@@ -129,7 +129,7 @@ func (p *Pipeline) Progress() replay.Progress {
 	return replay.Progress{
 		Read: read, Size: size,
 		Run: int(r.runs.Load()), Runs: r.conf.Times,
-		Elapsed: time.Since(r.began), Recorded: time.Duration(r.place.Load()),
+		Elapsed: time.Since(r.began), Recorded: r.recorded(),
 		Sessions: c.live(), Begun: c.Clients, Turns: s.TurnsCopied, Reproduced: s.Reproduced(),
 	}
 }
@@ -202,7 +202,7 @@ func (p *Pipeline) report() replay.Report {
 	report := replay.Report{
 		Files: p.cfg.Replay.Files, Speed: replay.Speed(p.cfg.Replay.Speed),
 		Runs: int(r.runs.Load()), Broken: int(r.broken.Load()), Interrupted: r.interrupted,
-		Seconds: time.Since(r.began).Seconds(), RecordedSeconds: time.Duration(r.place.Load()).Seconds(),
+		Seconds: time.Since(r.began).Seconds(), RecordedSeconds: r.recorded().Seconds(),
 		StalledSeconds: time.Duration(r.stalled.Load()).Seconds(),
 	}
 	report.Packets.Read = c.Captured

@@ -99,7 +99,7 @@ type parcel struct {
 
 	// Of a recording:
 	client session.Time // its place, by the clients' time
-	due    session.Time // 0: at once
+	due    session.Time // by the worker's clock, never before the one before it; 0: at once
 }
 
 // haste tells who brings the replies whether any worker waits for them.
