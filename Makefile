@@ -70,11 +70,11 @@ lint:
 	CGO_ENABLED=0 go vet ./...
 	CGO_ENABLED=0 go run $(STATICCHECK) ./...
 
-# What a packet and what a copied request cost, into bin/bench: about
-# twelve minutes. PEER_TCPCOPY= and PEER_INTERCEPT= name other binaries, of the same
-# command line, to compare with. BENCH='--runs 1 --rows "short 3000/s"' is
+# What a packet and what a copied request cost, into bin/bench: about a quarter
+# of an hour. PEER_TCPCOPY= and PEER_INTERCEPT= name other binaries, of the same
+# command line, to compare with, PEER_REPLAYER= one for recordings. BENCH='--runs 1 --rows "short 3000/s"' is
 # quicker, BENCH= measures every row.
-BENCH ?= --rows "keep-alive 10000/s,short 3000/s,POST 1 MB 50/s,closed loop 100,closed loop 4000,lag,idle,memory" --duration 4s
+BENCH ?= --rows "keep-alive 10000/s,short 3000/s,POST 1 MB 50/s,keep-alive 10000/s (receivers apart),short 3000/s (receivers apart),POST 1 MB 50/s (receivers apart),closed loop 100,closed loop 4000,replay short 2000/s at 1x,replay short 2000/s at 10x,lag,idle,memory" --duration 3s
 
 bench: build
 	.ci/install ethtool nginx tcpdump
