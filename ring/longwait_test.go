@@ -55,6 +55,22 @@ func TestALongWaitEndsWithAFrameAWakeAndWhatIsWatched(t *testing.T) {
 	}
 }
 
+func TestWithoutALongWaitThereAreShortOnes(t *testing.T) {
+	p := newPoller(t)
+	must(t, p.Wait(5*time.Millisecond, nil)) // a long one
+	set := p.long.set
+	p.long.set = -1
+	defer func() { p.long.set = set }()
+	const waits = 10
+	start := time.Now()
+	for range waits {
+		must(t, p.Wait(time.Minute, nil))
+	}
+	if took := time.Since(start); took < (waits-1)*MaxRest/2 || took > 10*time.Second {
+		t.Errorf("%d waits took %v", waits, took)
+	}
+}
+
 // What stayed in the set would be paid for by who sends to it.
 func TestALongWaitLeavesNothingInItsSet(t *testing.T) {
 	pair := newPair(t)

@@ -124,11 +124,11 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 		}
 	}
 	began := time.Now()
-	err := p.long.wait(p.fds, timeout)
-	p.quiet = time.Since(began) > MaxRest
-	if err != nil {
-		return fmt.Errorf("ring: wait: %w", err)
+	if p.long.wait(p.fds, timeout) != nil { // no room for a set: many short waits
+		p.quiet = false
+		return nil
 	}
+	p.quiet = time.Since(began) > MaxRest
 	return p.settle(p.poll(len(p.fds), 0))
 }
 
