@@ -44,6 +44,8 @@ var rows = []row{
 	{name: "replay short 2000/s at 10x", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, speed: "10"},
 	{name: "replay keep-alive 4000/s at 1x", load: load.Config{Conns: 200, Rate: 4000}, speed: "1"},
 	{name: "replay keep-alive 4000/s at 10x", load: load.Config{Conns: 200, Rate: 4000}, speed: "10"},
+	{name: "replay short 2000/s at 1x (receivers apart)", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, apart: true, speed: "1"},
+	{name: "replay keep-alive 4000/s at 1x (receivers apart)", load: load.Config{Conns: 200, Rate: 4000}, apart: true, speed: "1"},
 	{name: "lag", load: load.Config{Conns: 100, Rate: 10_000}, measure: lag},
 	{name: "idle", measure: idle},
 	{name: "memory", load: load.Config{Conns: 10_000, Rate: 5000, Hold: true, Duration: time.Millisecond}, measure: memory},
