@@ -226,13 +226,15 @@ func TestWhatIsNotDueYetWhenTcpcopyEndsIsCounted(t *testing.T) {
 		r.add(newClient(uint16(20000+i)).frame(packet.SYN, ""))
 	}
 	p := replaying(t, 2, r.file(), func(c *conf.Tcpcopy) { c.Replay.Speed = 1 })
+	began := time.Now()
 	play(t, p, func() bool { return p.replayer.runs.Load() == 1 })
+	early := time.Since(began) < 80*time.Millisecond // the last is due after 89
 	for _, w := range p.workers {
 		w.drain()
 		w.publish()
 	}
 	c := p.Totals()
-	if c.TakenOver != 90 || c.TakenOver != c.Accepted+c.Dropped[ShuttingDown] || c.Dropped[ShuttingDown] == 0 {
+	if c.TakenOver != 90 || c.TakenOver != c.Accepted+c.Dropped[ShuttingDown] || early && c.Dropped[ShuttingDown] == 0 {
 		t.Errorf("taken over %d, accepted %d, dropped %v", c.TakenOver, c.Accepted, c.Dropped)
 	}
 }

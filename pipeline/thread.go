@@ -21,8 +21,9 @@ type thread struct {
 	poller  *ring.Poller
 	workers []*worker     // that it runs now
 	back    chan struct{} // its own worker is its own again
-	now     session.Time  // the end of the last round
-	busy    atomic.Int64  // time spent in rounds, us
+	done    <-chan struct{}
+	now     session.Time // the end of the last round
+	busy    atomic.Int64 // time spent in rounds, us
 
 	// Of the first thread, which decides:
 	together atomic.Bool  // it is to run all workers
@@ -71,6 +72,7 @@ func assemble(workers []*worker, cpus []int) error {
 // run works until done is closed.
 func (t *thread) run(done <-chan struct{}) {
 	defer close(t.own.ended)
+	t.done = done
 	if t.cpu != anyCPU {
 		runtime.LockOSThread() // never unlocked: a bound thread ends with its worker
 		if err := bind(t.cpu); err != nil {
@@ -80,16 +82,7 @@ func (t *thread) run(done <-chan struct{}) {
 	if t != t.first {
 		<-t.back
 	}
-	for {
-		select {
-		case <-done:
-			if t == t.first {
-				t.spread()
-			}
-			t.own.publish()
-			return
-		default:
-		}
+	for !t.ending() {
 		n, late := t.round()
 		if t.share() {
 			<-t.back
@@ -98,7 +91,6 @@ func (t *thread) run(done <-chan struct{}) {
 		switch {
 		case n == 0:
 			t.sleep()
-			continue
 		case n >= round:
 		case !late:
 			t.poller.Rest(n, ring.MaxRest)
@@ -107,6 +99,20 @@ func (t *thread) run(done <-chan struct{}) {
 		default:
 			t.sleep()
 		}
+	}
+	if t == t.first {
+		t.spread()
+	}
+	t.own.publish()
+}
+
+// ending reports whether the work is over.
+func (t *thread) ending() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -144,9 +150,10 @@ func (t *thread) sleep() {
 	}
 }
 
-// waiting reports whether a queue of what it runs holds something.
+// waiting reports whether there is something that it is not to sleep over: a
+// queue of what it runs holds something, or the work is over.
 func (t *thread) waiting() bool {
-	return slices.ContainsFunc(t.workers, (*worker).waiting)
+	return t.ending() || slices.ContainsFunc(t.workers, (*worker).waiting)
 }
 
 // share gives the workers to their own threads, or has the first one run them

@@ -13,11 +13,12 @@ import (
 func TestALongWaitEndsWithItsTimeout(t *testing.T) {
 	p := newPoller(t)
 	for range 3 { // the first begins as a short one
-		start := time.Now()
-		must(t, p.Wait(20*time.Millisecond, nil))
-		if took := time.Since(start); took < 15*time.Millisecond {
-			t.Errorf("a wait of 20 ms took %v", took)
-		}
+		// The runtime's signals may end that sooner; one is whole.
+		eventually(t, func() bool {
+			start := time.Now()
+			must(t, p.Wait(20*time.Millisecond, nil))
+			return time.Since(start) >= 20*time.Millisecond
+		})
 	}
 }
 
