@@ -42,11 +42,19 @@ type home struct {
 	guard    *leak.Guard
 	router   *reply.Router
 	lane     *reply.Lane
-	captures []*reply.Capture
-	rings    []*ring.Ring
+	captures []*replies
 
 	mu     sync.Mutex // several captures deliver
 	queues []*queue.SPSC[packet.Reply]
+}
+
+// replies are what an interface brings. The workers' first thread reads them
+// while it runs all, and gives them back to a goroutine of their own when it
+// has no time.
+type replies struct {
+	*reply.Capture
+	ring *ring.Ring
+	back chan error // from the first thread: what is wrong with the ring
 }
 
 // openHome opens the captures of replies.
@@ -87,9 +95,9 @@ func (p *Pipeline) openHome() (err error) {
 		if err != nil {
 			return err
 		}
-		h.rings = append(h.rings, r)
-		h.captures = append(h.captures, reply.NewCapture(name, h.router, 0, nil))
+		h.captures = append(h.captures, &replies{reply.NewCapture(name, h.router, 0, nil), r, make(chan error, 1)})
 	}
+	p.workers[0].own.guests = h.captures
 	p.log.Info("replies are captured on this host", "interface", strings.Join(printed(names), ","), "expected", h.way())
 	return nil
 }
@@ -191,31 +199,47 @@ func towards(target netip.AddrPort) (netip.Addr, bool) {
 // run captures until ctx is done.
 func (h *home) run(ctx context.Context) {
 	var captures sync.WaitGroup
-	for i, c := range h.captures {
-		captures.Go(func() { h.capture(ctx, c, h.rings[i]) })
+	for _, c := range h.captures {
+		captures.Go(func() { h.capture(ctx, c) })
 	}
 	captures.Go(func() { h.watch(ctx) })
 	captures.Wait()
 }
 
-// capture runs c on r, and on a new ring whenever one ends.
-func (h *home) capture(ctx context.Context, c *reply.Capture, r *ring.Ring) {
+// capture reads c's ring, and a new one whenever one ends.
+func (h *home) capture(ctx context.Context, c *replies) {
 	for {
-		err := c.Run(ctx, r)
+		c.Begin(c.ring)
+		err := h.read(ctx, c)
+		c.End()
 		if ctx.Err() != nil {
 			return
 		}
 		h.p.log.Error("capture of replies ended, opening it again", "interface", c.Name(), "err", err)
-		for r = nil; r == nil; {
+		for c.ring = nil; c.ring == nil; {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(reopenEvery):
 			}
-			r, _ = h.open(c.Name()) // until it is there again
+			c.ring, _ = h.open(c.Name()) // until it is there again
 		}
 		h.p.log.Info("capture of replies goes on", "interface", c.Name())
 	}
+}
+
+// read has c read until ctx is done or its ring fails: by the workers' first
+// thread while that runs all, else here.
+func (h *home) read(ctx context.Context, c *replies) (err error) {
+	first := h.p.workers[0].own
+	for err == nil && ctx.Err() == nil {
+		if first.host(c) {
+			err = <-c.back
+		} else {
+			err = c.Work(ctx, first.together.Load)
+		}
+	}
+	return err
 }
 
 // watch tells of replies that do not come, and of those that would go on to
@@ -280,7 +304,9 @@ func (h *home) close() {
 	if h.guard != nil {
 		h.guard.Close()
 	}
-	for _, r := range h.rings {
-		_ = r.Close()
+	for _, c := range h.captures {
+		if c.ring != nil {
+			_ = c.ring.Close()
+		}
 	}
 }

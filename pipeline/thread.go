@@ -6,13 +6,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
 // A thread runs workers. Each worker has one of its own, but waking up costs as
 // much as thirty packets, whoever they are for: while the first thread has time
-// for all workers it runs them all, and the others wait.
+// for all workers it runs them all, and reads the replies where no intercept
+// brings them; the others wait.
 type thread struct {
 	own     *worker
 	first   *thread
@@ -20,13 +22,15 @@ type thread struct {
 	cpu     int // that it is bound to, or anyCPU
 	poller  *ring.Poller
 	workers []*worker     // that it runs now
+	replies []*replies    // that it reads now
 	back    chan struct{} // its own worker is its own again
 	done    <-chan struct{}
 	now     session.Time // the end of the last round
 	busy    atomic.Int64 // time spent in rounds, us
 
 	// Of the first thread, which decides:
-	together atomic.Bool  // it is to run all workers
+	together atomic.Bool  // it is to run all workers, and to read replies
+	guests   []*replies   // that there are
 	full     int          // windows in a row in which it hardly slept
 	window   session.Time // when the last one began
 	worked   int64        // busy then
@@ -116,10 +120,13 @@ func (t *thread) ending() bool {
 	}
 }
 
-// round has each worker do a pass, and returns how much there was to do, and
+// round takes replies, has each worker do a pass, and returns how much there was to do, and
 // whether a copy is behind.
 func (t *thread) round() (n int, late bool) {
 	began := t.own.clock()
+	for _, c := range t.replies {
+		n += c.Pass()
+	}
 	for _, w := range t.workers {
 		n += w.pass()
 		late = late || w.late
@@ -145,9 +152,37 @@ func (t *thread) sleep() {
 	if timeout == 0 {
 		return
 	}
+	if len(t.replies) > 0 && (timeout < 0 || timeout > reply.Pause) {
+		timeout = reply.Pause
+	}
 	if err := t.poller.Wait(timeout, t.waiting); err != nil {
 		t.own.log.Error("capture ring lost", "err", err)
 	}
+	for _, c := range slices.Clone(t.replies) {
+		if err := c.Err(); err != nil {
+			t.release(c, err)
+		}
+	}
+}
+
+// host has the first thread read replies, if it still runs all. It gives them
+// back by their channel.
+func (t *thread) host(c *replies) (hosted bool) {
+	t.own.do(func() {
+		if t.together.Load() {
+			t.poller.Add(c.ring)
+			t.replies = append(t.replies, c)
+			hosted = true
+		}
+	})
+	return hosted
+}
+
+// release gives replies back, whose ring has failed if err is not nil.
+func (t *thread) release(c *replies, err error) {
+	t.poller.Remove(c.ring)
+	t.replies = slices.DeleteFunc(t.replies, func(o *replies) bool { return o == c })
+	c.back <- err
 }
 
 // waiting reports whether there is something that it is not to sleep over: a
@@ -161,7 +196,7 @@ func (t *thread) waiting() bool {
 func (t *thread) share() (gone bool) {
 	now := t.now
 	switch {
-	case len(t.all) == 1:
+	case len(t.all)+len(t.guests) == 1:
 	case t != t.first:
 		return t.first.together.Load() && t.join()
 	case t.together.Load():
@@ -197,18 +232,24 @@ func (t *thread) losing() bool {
 	return slices.ContainsFunc(t.workers, func(w *worker) bool { return w.admission.losing(w.now) })
 }
 
-// sum is what all threads worked.
+// sum is what all threads worked, and who reads replies.
 func (t *thread) sum() (busy int64) {
 	for _, o := range t.all {
 		busy += o.busy.Load()
 	}
+	for _, c := range t.guests {
+		busy += c.Busy().Microseconds()
+	}
 	return busy
 }
 
-// spread gives the workers of others back to them.
+// spread gives the workers of others back to them, and the replies.
 func (t *thread) spread() {
 	t.together.Store(false)
 	t.window, t.worked, t.full = t.own.clock(), t.sum(), 0
+	for len(t.replies) > 0 {
+		t.release(t.replies[0], nil)
+	}
 	for _, w := range t.workers {
 		if w == t.own {
 			continue

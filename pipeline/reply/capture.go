@@ -30,8 +30,8 @@ const (
 	// waited for.
 	crowd = 16
 
-	// pollTimeout bounds the sleep of an idle capture.
-	pollTimeout = time.Second
+	// Pause bounds the sleep of an idle capture.
+	Pause = time.Second
 )
 
 // Capture reads replies from an interface, one ring after another where the
@@ -53,6 +53,8 @@ type Capture struct {
 
 	totals counters
 	rounds atomic.Uint64
+	busy   atomic.Int64 // in Work, ns
+	looked int64        // when Err last looked, ns
 
 	mu   sync.Mutex
 	ring *ring.Ring
@@ -80,20 +82,32 @@ func (c *Capture) Name() string { return c.name }
 // Run captures from r until ctx is done, when it returns nil, or until the ring
 // fails, as when its interface was deleted. It closes r.
 func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
-	defer c.retire(r)
+	c.Begin(r)
+	defer c.End()
+	return c.Work(ctx, func() bool { return false })
+}
+
+// Begin has c read r, until End.
+func (c *Capture) Begin(r *ring.Ring) {
 	c.mu.Lock()
-	c.ring = r
-	c.mu.Unlock()
-	poller, err := ring.NewPoller(r)
+	defer c.mu.Unlock()
+	c.ring, c.looked = r, time.Now().UnixNano()
+}
+
+// Work captures until ctx is done or over says so, when it returns nil, or until
+// the ring fails.
+func (c *Capture) Work(ctx context.Context, over func() bool) error {
+	poller, err := ring.NewPoller(c.ring)
 	if err != nil {
 		return err
 	}
 	defer poller.Close()
 	stop := context.AfterFunc(ctx, poller.Wake)
 	defer stop()
-	looked := time.Now().UnixNano()
-	for ctx.Err() == nil {
-		switch n := c.pass(r); {
+	for ctx.Err() == nil && !over() {
+		n := c.Pass()
+		c.busy.Add(time.Now().UnixNano() - c.now)
+		switch {
 		case n >= round:
 		case n > 0 && !c.hurry:
 			poller.Rest(n, ring.MaxRest)
@@ -101,27 +115,38 @@ func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
 			poller.Rest(n, ring.MinRest)
 		case n > 0:
 		default:
-			if err := poller.Wait(pollTimeout, func() bool { return ctx.Err() != nil }); err != nil {
+			if err := poller.Wait(Pause, func() bool { return ctx.Err() != nil }); err != nil {
 				return err
 			}
-			// An interface that is deleted wakes the poller when it goes down,
-			// often before it is gone, and not again.
-			if c.now-looked >= int64(pollTimeout) {
-				looked = c.now
-				if err := r.Err(); err != nil {
-					return err
-				}
+			if err := c.Err(); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
+// Pass takes what is there, a round at most, and delivers it. It returns how
+// many packets that were. It and Err are for who works in the place of Work.
+func (c *Capture) Pass() int { return c.pass(c.ring) }
+
+// Err tells of a ring that failed. An interface that is deleted wakes a poller
+// when it goes down, often before it is gone, and not again: after each sleep,
+// of Pause at most, Err is to be asked. It looks no more often than that.
+func (c *Capture) Err() error {
+	if c.now-c.looked < int64(Pause) {
+		return nil
+	}
+	c.looked = c.now
+	return c.ring.Err()
+}
+
+// Busy is for how long Work did not sleep.
+func (c *Capture) Busy() time.Duration { return time.Duration(c.busy.Load()) }
+
 // source is where a capture reads: a ring.
 type source interface{ Next(*ring.Frame) bool }
 
-// pass takes what is there, a round at most, and delivers it. It returns how
-// many packets that were.
 func (c *Capture) pass(r source) int {
 	c.rounds.Add(1)
 	c.now = time.Now().UnixNano()
@@ -210,12 +235,12 @@ func (c *Capture) deliver(b *batch) {
 	b.replies = b.replies[:0]
 }
 
-// retire closes r and keeps its counts.
-func (c *Capture) retire(r *ring.Ring) {
-	_ = r.Close() // nothing is written through a ring
-	st, _ := r.Stats()
+// End closes the ring and keeps its counts.
+func (c *Capture) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	_ = c.ring.Close() // nothing is written through a ring
+	st, _ := c.ring.Stats()
 	c.ring = nil
 	c.past.Packets += st.Packets
 	c.past.Drops += st.Drops
@@ -235,9 +260,9 @@ func (c *Capture) RingStats() (packets, drops uint64) {
 }
 
 // Beat returns when the capture has looked for replies once more, or has no
-// ring. Within pollTimeout it has, if it is not stuck.
+// ring. Within Pause it has, if it is not stuck.
 func (c *Capture) Beat() {
-	for before := c.rounds.Load(); c.rounds.Load() == before; time.Sleep(pollTimeout / 10) {
+	for before := c.rounds.Load(); c.rounds.Load() == before; time.Sleep(Pause / 10) {
 		c.mu.Lock()
 		idle := c.ring == nil
 		c.mu.Unlock()
