@@ -278,7 +278,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	// A worker sleeps in system calls and keeps its P. As long as others are
 	// idle, the runtime's sysmon leaves it alone; else it would take it away
 	// after 20 us, at the cost of waking up as often itself.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + len(p.workers)))
+	many := runtime.GOMAXPROCS(0) + len(p.workers)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(many))
+	if p.replayer != nil {
+		p.workers[0].own.economize(!p.replayer.stdin, many)
+	}
 	var unlink func()
 	p.linkTime, unlink = context.WithCancel(context.Background())
 	defer unlink()

@@ -48,6 +48,7 @@ type replayer struct {
 	bytes  []int64      // their payload
 	asleep []int        // what each got that may sleep without knowing of it
 	batch  int          // when it is to be woken
+	stdin  bool         // reading may have to wait
 
 	start   atomic.Int64 // when the first packet is due, by the workers' clock
 	place   atomic.Int64 // of the last packet in recorded time, ns
@@ -63,10 +64,10 @@ type replayer struct {
 
 func newReplayer(cfg *conf.Tcpcopy, log *slog.Logger, set *settings) (*replayer, error) {
 	r := &replayer{
-		log: log, set: set, conf: &cfg.Replay, batch: wakeEvery,
+		log: log, set: set, conf: &cfg.Replay, batch: wakeEvery, stdin: slices.Contains(cfg.Replay.Files, pcapfile.Stdin),
 		schedule: replay.Schedule{Speed: cfg.Replay.Speed, MaxGap: cfg.Replay.MaxGap, From: cfg.Replay.From, To: cfg.Replay.To},
 	}
-	if slices.Contains(cfg.Replay.Files, pcapfile.Stdin) {
+	if r.stdin {
 		r.batch = 1 // there is no knowing when the next packet comes
 	}
 	var err error

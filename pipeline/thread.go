@@ -25,8 +25,9 @@ type thread struct {
 	replies []*replies    // that it reads now
 	back    chan struct{} // its own worker is its own again
 	done    <-chan struct{}
-	now     session.Time // the end of the last round
-	busy    atomic.Int64 // time spent in rounds, us
+	now     session.Time  // the end of the last round
+	busy    atomic.Int64  // time spent in rounds, us
+	rest    time.Duration // the longest
 
 	// Of the first thread, which decides:
 	together atomic.Bool  // it is to run all workers, and to read replies
@@ -34,6 +35,7 @@ type thread struct {
 	full     int          // windows in a row in which it hardly slept
 	window   session.Time // when the last one began
 	worked   int64        // busy then
+	procs    int          // GOMAXPROCS while it does not; 0: always the same
 }
 
 const (
@@ -45,13 +47,16 @@ const (
 	// it, in percent, one thread can do.
 	calmWindow = 2 * session.Second
 	spare      = 30
+	// replayRest is the longest rest of a replay, in whose packets nobody's
+	// answers are waited for. The C tool's replays have a clock of 10 ms.
+	replayRest = 5 * time.Millisecond
 )
 
 // assemble gives each worker a thread. The first one runs them all.
 func assemble(workers []*worker, cpus []int) error {
 	all := make([]*thread, len(workers))
 	for i, w := range workers {
-		t := &thread{own: w, cpu: anyCPU, all: all, back: make(chan struct{}, 1)}
+		t := &thread{own: w, cpu: anyCPU, all: all, back: make(chan struct{}, 1), rest: ring.MaxRest}
 		all[i], w.own = t, t
 		if len(cpus) > 0 {
 			t.cpu = cpus[i%len(cpus)]
@@ -97,7 +102,7 @@ func (t *thread) run(done <-chan struct{}) {
 			t.sleep()
 		case n >= round:
 		case !late:
-			t.poller.Rest(n, ring.MaxRest)
+			t.poller.Rest(n, t.rest)
 		case n >= crowd:
 			t.poller.Rest(n, ring.MinRest)
 		default:
@@ -108,6 +113,22 @@ func (t *thread) run(done <-chan struct{}) {
 		t.spread()
 	}
 	t.own.publish()
+}
+
+// economize is for a replay, which may be some milliseconds late: its threads
+// rest for longer. If share, all goroutines share one P while the first thread
+// runs all workers: as long as there are idle ones, the runtime wakes threads
+// for them whenever it interrupts a worker, and those find nothing to do. procs
+// is GOMAXPROCS for the rest of the time. Who waits in the kernel for long must
+// not share: the runtime takes up to 10 ms to take a P away.
+func (t *thread) economize(share bool, procs int) {
+	for _, o := range t.all {
+		o.rest = replayRest
+	}
+	if share {
+		t.procs = procs
+		runtime.GOMAXPROCS(1)
+	}
 }
 
 // ending reports whether the work is over.
@@ -124,6 +145,9 @@ func (t *thread) ending() bool {
 // whether a copy is behind.
 func (t *thread) round() (n int, late bool) {
 	began := t.own.clock()
+	if t.procs > 0 && t.together.Load() {
+		runtime.Gosched()
+	}
 	for _, c := range t.replies {
 		n += c.Pass()
 	}
@@ -217,6 +241,9 @@ func (t *thread) share() (gone bool) {
 		busy := t.sum()
 		if (busy-t.worked)*100 < spare*int64(now-t.window) && !t.losing() {
 			t.together.Store(true)
+			if t.procs > 0 {
+				runtime.GOMAXPROCS(1)
+			}
 			for _, o := range t.all[1:] {
 				o.poller.Wake()
 			}
@@ -246,6 +273,9 @@ func (t *thread) sum() (busy int64) {
 // spread gives the workers of others back to them, and the replies.
 func (t *thread) spread() {
 	t.together.Store(false)
+	if t.procs > 0 {
+		runtime.GOMAXPROCS(t.procs)
+	}
 	t.window, t.worked, t.full = t.own.clock(), t.sum(), 0
 	for len(t.replies) > 0 {
 		t.release(t.replies[0], nil)
