@@ -101,7 +101,7 @@ func TestEachCopyIsASessionOfItsOwn(t *testing.T) {
 	w := newPipeline(t, 1, func(c *conf.Tcpcopy) { c.Copies = copies }).workers[0]
 	c := newClient(40000)
 	w.frame(c.frame(packet.SYN, ""))
-	w.pass()
+	pass(w)
 	ends := map[packet.Endpoint]bool{}
 	for i := uint32(1); i <= copies; i++ {
 		ends[w.slab.At(i).Endpoint] = true
@@ -116,7 +116,7 @@ func TestEachCopyIsASessionOfItsOwn(t *testing.T) {
 	}
 	c.ack = 7001
 	w.frame(c.frame(packet.ACK|packet.PSH, "hello"))
-	w.pass()
+	pass(w)
 	if n := w.core.Stats.Sent[session.KindPayload]; n != copies {
 		t.Fatalf("the request was sent %d times", n)
 	}
@@ -125,14 +125,14 @@ func TestEachCopyIsASessionOfItsOwn(t *testing.T) {
 	w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: first, Seq: 5001, Ack: c.seq, Flags: packet.ACK | packet.PSH, Len: 10, Window: 65535})
 	w.core.Abort(w.slab.At(1), session.TargetTimeout, w.now)
 	w.touch(1, w.slab.At(1))
-	w.pass()
+	pass(w)
 	delete(ends, first)
 	for e := range ends {
 		w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: e, Seq: 5001, Ack: c.seq, Flags: packet.ACK | packet.PSH, Len: 10, Window: 65535})
 	}
 	c.ack += 10
 	w.frame(c.frame(packet.ACK|packet.PSH, "again"))
-	w.pass()
+	pass(w)
 	if n := w.core.Stats.Sent[session.KindPayload]; n != 2*copies-1 {
 		t.Fatalf("both requests were sent %d times", n)
 	}
@@ -142,12 +142,12 @@ func TestEachCopyIsASessionOfItsOwn(t *testing.T) {
 	// The client begins anew while its copies run.
 	c.seq += 1 << 20
 	w.frame(c.frame(packet.SYN, ""))
-	w.pass()
+	pass(w)
 	if w.slab.Len() != 2*copies-1 || w.clients.Len() != 1 {
 		t.Errorf("%d sessions, %d clients", w.slab.Len(), w.clients.Len())
 	}
 	w.abort()
-	w.pass()
+	pass(w)
 	if w.slab.Len() != 0 || w.clients.Len() != 0 || w.ends.Len() != 0 || w.core.Held() != 0 {
 		t.Errorf("left: %d sessions, %d clients, %d endpoints, %d bytes", w.slab.Len(), w.clients.Len(), w.ends.Len(), w.core.Held())
 	}
@@ -160,9 +160,9 @@ func TestAnEndpointRestsWhereTheTargetClosedFirst(t *testing.T) {
 	w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next, Ack: c.seq, Flags: packet.ACK | packet.FIN, Window: 65535})
 	c.ack = 7002
 	w.frame(c.frame(packet.ACK|packet.FIN, ""))
-	w.pass()
+	pass(w)
 	w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next + 1, Ack: c.seq, Flags: packet.ACK, Window: 65535})
-	w.pass()
+	pass(w)
 	w.now += 5 * session.Second
 	w.wheel.Advance(w.ms(), w.fire)
 	w.settle()
@@ -195,7 +195,7 @@ func TestNewClientsAreLeftOutWhileTheRingLoses(t *testing.T) {
 		add(running.frame(packet.ACK|packet.PSH, "on its way"))
 		newFrames(t, "peer", data).send(t)
 		time.Sleep(5 * retire)
-		for w.pass() > 0 {
+		for pass(w) > 0 {
 		}
 		w.publish()
 	}

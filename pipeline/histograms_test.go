@@ -92,15 +92,15 @@ func TestLagIsThatOfThePacketThatWaitedLongest(t *testing.T) {
 	}
 	late(c, "request", 3*time.Second)
 	late(other, "request", time.Second)
-	w.pass()
+	pass(w)
 	if n, sum := w.counter.Lag.Count()-before.Count(), w.counter.Lag.Sum()-before.Sum(); n != 1 || sum < 3*time.Second {
 		t.Errorf("%d packets of %v together, want one of 3 s", n, sum)
 	}
 	before = w.counter.Lag
 	c.ack += 100
 	late(c, "the next, which waits for the response", 3*time.Second)
-	w.pass()
-	w.pass()
+	pass(w)
+	pass(w)
 	if n := w.counter.Lag.Count() - before.Count(); n != 0 {
 		t.Errorf("%d packets were counted that wait for their target", n)
 	}

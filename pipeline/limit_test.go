@@ -121,7 +121,7 @@ func BenchmarkRingToWire(b *testing.B) {
 		})
 		before := w.tx.Stats().Messages
 		measure(&worker, func() {
-			for w.pass() > 0 {
+			for pass(w) > 0 {
 			}
 		})
 		if n := w.tx.Stats().Messages - before; n != sessions {
@@ -135,7 +135,7 @@ func BenchmarkRingToWire(b *testing.B) {
 			r.Seq += uint32(r.Len)
 			c.ack += uint32(r.Len)
 		}
-		w.pass()
+		pass(w)
 	}
 	per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(rounds*sessions) }
 	b.ReportMetric(0, "ns/op") // a round, with what is not measured

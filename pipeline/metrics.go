@@ -247,7 +247,7 @@ func (p *Pipeline) collectSending(m metrics, s *session.Stats) {
 	var segments uint64
 	errors := map[unix.Errno]uint64{}
 	for _, w := range p.workers {
-		t := w.tx.Stats()
+		t := w.own.tx.Stats()
 		segments += t.Segments
 		for _, e := range t.Errors {
 			errors[e.Errno] += e.Count

@@ -5,7 +5,7 @@
 // The life of a packet, in order: worker.takeFrames and worker.frame
 // (intake.go) decode and match it, worker.segment gives it to its session
 // (sessions.go), package session decides what follows, worker.Send (worker.go)
-// writes headers into the batch, and worker.pass transmits it. Replies enter
+// writes headers into the batch, and thread.round transmits it. Replies enter
 // through Pipeline.replies (links.go) and worker.reply.
 package pipeline
 
@@ -120,14 +120,12 @@ func Open(ctx context.Context, cfg *conf.Tcpcopy, log *slog.Logger) (_ *Pipeline
 	}
 	start := time.Now()
 	for i := range n {
-		if err := p.addWorker(i, n, start); err != nil {
-			return nil, err
-		}
+		p.addWorker(i, n, start)
 	}
 	for _, w := range p.workers {
 		w.peers = p.workers
 	}
-	if err := assemble(p.workers, cfg.CPUs); err != nil {
+	if err := p.assemble(); err != nil {
 		return nil, err
 	}
 	if p.replayer != nil {
@@ -212,7 +210,7 @@ func (p *Pipeline) program(m *matcher) ([]bpf.RawInstruction, error) {
 	return f.Kernel(snap)
 }
 
-func (p *Pipeline) addWorker(i, n int, start time.Time) error {
+func (p *Pipeline) addWorker(i, n int, start time.Time) {
 	cfg, set := p.cfg, p.now.Load().set
 	var pool4, pool6 []packet.Addr
 	if cfg.Clients != nil {
@@ -239,19 +237,10 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) error {
 	if p.replayer != nil {
 		w.feed = newFeed()
 	}
-	mode := ring.Link
-	if cfg.SendMode == conf.SendRaw {
-		mode = ring.Raw
-	}
-	var err error
-	if w.tx, err = ring.NewTx(mode); err != nil {
-		return err
-	}
 	p.workers = append(p.workers, w)
 	w.admission = newAdmission(cfg, n, set.seed, w.clock())
 	w.core = session.New(session.Config{}, w)
 	w.limit(set, cfg, n)
-	return nil
 }
 
 // limit bounds the sessions of one of n workers as cfg says.
@@ -347,10 +336,9 @@ func (p *Pipeline) drain() {
 
 func (p *Pipeline) close() {
 	for _, w := range p.workers {
-		if w.own != nil && w.own.poller != nil {
-			_ = w.own.poller.Close()
+		if w.own != nil {
+			w.own.close()
 		}
-		_ = w.tx.Close()
 	}
 	for _, c := range p.captures {
 		for _, r := range c.rings {

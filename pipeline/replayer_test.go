@@ -77,7 +77,7 @@ func play(t *testing.T, p *Pipeline, enough func() bool) {
 			}
 		}
 		for _, w := range p.workers {
-			for w.pass() > 0 || ended && enough == nil && w.feed.queue.Len() > 0 {
+			for pass(w) > 0 || ended && enough == nil && w.feed.queue.Len() > 0 {
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func (c *clientele) some(n int) {
 			p.src = c.round[i].src
 			f(&c.round[i])
 		}
-		w.pass()
+		pass(w)
 	}
 	for range n {
 		host, port := c.next%hosts, c.ports[c.next/hosts]

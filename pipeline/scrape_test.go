@@ -45,11 +45,11 @@ func BenchmarkRequestWhileScraped(b *testing.B) {
 			began := threadTime(b)
 			for b.Loop() {
 				w.frame(c.frame(packet.ACK|packet.PSH, "GET / HTTP/1.1\r\nHost: example\r\n\r\n"))
-				w.pass()
+				pass(w)
 				w.reply(&packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next, Ack: c.seq, Len: 100, Flags: packet.ACK | packet.PSH, Window: 65535})
 				next += 100
 				c.ack += 100
-				w.pass()
+				pass(w)
 				w.publish() // as before each sleep
 				n++
 			}

@@ -37,7 +37,7 @@ func (p *Pipeline) logSummary(msg string) {
 		}
 	}
 	for _, w := range p.workers {
-		for _, e := range w.tx.Stats().Errors {
+		for _, e := range w.own.tx.Stats().Errors {
 			sendErrors += e.Count
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 	"github.com/tcpcopy-go/tcpcopy/ring"
@@ -21,6 +22,7 @@ type thread struct {
 	all     []*thread
 	cpu     int // that it is bound to, or anyCPU
 	poller  *ring.Poller
+	tx      *ring.Tx
 	workers []*worker     // that it runs now
 	replies []*replies    // that it reads now
 	back    chan struct{} // its own worker is its own again
@@ -53,29 +55,44 @@ const (
 )
 
 // assemble gives each worker a thread. The first one runs them all.
-func assemble(workers []*worker, cpus []int) error {
-	all := make([]*thread, len(workers))
-	for i, w := range workers {
+func (p *Pipeline) assemble() error {
+	mode := ring.Link
+	if p.cfg.SendMode == conf.SendRaw {
+		mode = ring.Raw
+	}
+	all := make([]*thread, len(p.workers))
+	for i, w := range p.workers {
 		t := &thread{own: w, cpu: anyCPU, all: all, back: make(chan struct{}, 1), rest: ring.MaxRest}
 		all[i], w.own = t, t
-		if len(cpus) > 0 {
-			t.cpu = cpus[i%len(cpus)]
+		if n := len(p.cfg.CPUs); n > 0 {
+			t.cpu = p.cfg.CPUs[i%n]
 		}
 		var err error
+		if t.tx, err = ring.NewTx(mode); err != nil {
+			return err
+		}
 		if t.poller, err = ring.NewPoller(w.rings...); err != nil {
 			return err
 		}
 	}
 	for _, t := range all {
 		t.first = all[0]
-		t.first.workers = append(t.first.workers, t.own)
-		t.own.thread.Store(t.first)
+		t.own.enter(t.first)
 		if t != t.first {
 			t.first.poller.Add(t.own.rings...)
 		}
 	}
 	all[0].together.Store(true)
 	return nil
+}
+
+func (t *thread) close() {
+	if t.poller != nil {
+		_ = t.poller.Close()
+	}
+	if t.tx != nil {
+		_ = t.tx.Close()
+	}
 }
 
 // run works until done is closed.
@@ -141,8 +158,8 @@ func (t *thread) ending() bool {
 	}
 }
 
-// round takes replies, has each worker do a pass, and returns how much there was to do, and
-// whether a copy is behind.
+// round takes replies, has each worker do a pass, and transmits. It returns how
+// much there was to do, and whether a copy is behind.
 func (t *thread) round() (n int, late bool) {
 	began := t.own.clock()
 	if t.procs > 0 && t.together.Load() {
@@ -155,7 +172,9 @@ func (t *thread) round() (n int, late bool) {
 		n += w.pass()
 		late = late || w.late
 	}
+	t.tx.Flush()
 	for _, w := range t.workers {
+		w.sent()
 		if n == 0 || w.now-w.publishedAt >= publishEvery {
 			w.publish()
 		}
@@ -284,13 +303,10 @@ func (t *thread) spread() {
 		if w == t.own {
 			continue
 		}
-		w.leave(t.poller)
+		w.leave(t)
 		t.poller.Remove(w.rings...)
-		o := w.own
-		w.enter(o.poller)
-		o.workers = append(o.workers[:0], w)
-		w.thread.Store(o)
-		o.back <- struct{}{}
+		w.enter(w.own)
+		w.own.back <- struct{}{}
 	}
 	t.workers = append(t.workers[:0], t.own)
 }
@@ -301,19 +317,18 @@ func (t *thread) spread() {
 // queue.
 func (t *thread) join() (joined bool) {
 	w := t.own
-	w.leave(t.poller)
+	w.leave(t)
+	t.workers = t.workers[:0]
 	t.first.own.do(func() {
 		if !t.first.together.Load() {
 			return
 		}
 		t.first.poller.Add(w.rings...)
-		w.enter(t.first.poller)
-		t.first.workers = append(t.first.workers, w)
-		w.thread.Store(t.first)
+		w.enter(t.first)
 		joined = true
 	})
 	if !joined {
-		w.enter(t.poller)
+		w.enter(t)
 	}
 	return joined
 }

@@ -18,9 +18,10 @@ import (
 
 // A worker owns the sessions of one shard and runs their packets to
 // completion. Its life are passes: take what the rings, the other workers and
-// the links brought, fire timers, let the sessions that were touched send,
-// transmit the batch. They are a thread's (thread.go), one at a time. Nothing
-// else touches its fields, but for the queues' other ends, wake and published.
+// the links brought, fire timers, let the sessions that were touched send. They
+// are a thread's (thread.go), one at a time, which then transmits the batch.
+// Nothing else touches its fields, but for the queues' other ends, wake and
+// published.
 type worker struct {
 	index   int
 	own     *thread
@@ -35,7 +36,7 @@ type worker struct {
 
 	rings     []*ring.Ring
 	ringBytes []atomic.Uint64 // taken from each of them
-	tx        *ring.Tx
+	tx        *ring.Tx        // the thread's
 	lag       lag
 
 	core     *session.Core
@@ -165,7 +166,8 @@ func (w *worker) startClock() {
 	w.wheel.Start(w.ms())
 }
 
-// pass does one round and returns how much there was to do.
+// pass does one round, but for its transmission, and returns how much there was
+// to do.
 func (w *worker) pass() int {
 	w.now = w.clock()
 	w.admission.update(w.now)
@@ -188,14 +190,17 @@ func (w *worker) pass() int {
 		w.calm()
 	}
 	w.claimFlows()
-	w.tx.Flush()
+	return n
+}
+
+// sent ends a round whose packets were transmitted.
+func (w *worker) sent() {
 	w.lag.measure(&w.counter.Lag)
 	w.core.Reap()
 	w.wakePeers()
 	if w.feed != nil {
 		w.feed.tell(w)
 	}
-	return n
 }
 
 // pace tells who brings the replies whether the copy is behind in most rounds:
@@ -243,17 +248,20 @@ func (w *worker) next() time.Duration {
 	return timeout
 }
 
-// enter has a thread's poller wait for the worker's links, too.
-func (w *worker) enter(p *ring.Poller) {
+// enter has thread t run it from now on.
+func (w *worker) enter(t *thread) {
 	for _, in := range w.inlets {
-		p.Watch(in.FD())
+		t.poller.Watch(in.FD())
 	}
+	w.tx = t.tx
+	t.workers = append(t.workers, w)
+	w.thread.Store(t)
 }
 
 // leave ends what enter began.
-func (w *worker) leave(p *ring.Poller) {
+func (w *worker) leave(t *thread) {
 	for _, in := range w.inlets {
-		p.Forget(in.FD())
+		t.poller.Forget(in.FD())
 	}
 }
 

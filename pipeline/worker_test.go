@@ -121,7 +121,7 @@ func (c *client) frame(flags packet.Flags, payload string) *ring.Frame {
 func (c *client) open(t testing.TB, w *worker) (end packet.Endpoint, next uint32) {
 	t.Helper()
 	w.frame(c.frame(packet.SYN, ""))
-	w.pass()
+	pass(w)
 	for i := uint32(1); int(i) < len(w.extra); i++ {
 		if s := w.slab.At(i); s.ClientEnd == c.src && s.State() == session.SynSent {
 			end = s.Endpoint
@@ -135,8 +135,16 @@ func (c *client) open(t testing.TB, w *worker) (end packet.Endpoint, next uint32
 	w.reply(&r)
 	c.ack = 7001
 	w.frame(c.frame(packet.ACK, ""))
-	w.pass()
+	pass(w)
 	return end, 5001
+}
+
+// pass does what a thread of only this worker does in a round.
+func pass(w *worker) int {
+	n := w.pass()
+	w.tx.Flush()
+	w.sent()
+	return n
 }
 
 func TestAPacketFromRingToWireAndItsReplyAllocateNothing(t *testing.T) {
@@ -146,13 +154,13 @@ func TestAPacketFromRingToWireAndItsReplyAllocateNothing(t *testing.T) {
 	request := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 	cycle := func() {
 		w.frame(c.frame(packet.ACK|packet.PSH, request))
-		w.pass()
+		pass(w)
 		r := packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next, Ack: c.seq, Len: 100, Flags: packet.ACK | packet.PSH, Window: 65535}
 		w.reply(&r)
 		next += 100
 		c.ack += 100
 		w.frame(c.frame(packet.ACK, ""))
-		w.pass()
+		pass(w)
 	}
 	for range 100 {
 		cycle()
@@ -194,13 +202,13 @@ func TestEveryPacketIsInOneCounter(t *testing.T) {
 		feed(w, &ring.Frame{Data: []byte{0x12}, Wire: 1})
 		if i%20 == 0 {
 			for _, w := range p.workers {
-				w.pass()
+				pass(w)
 			}
 		}
 	}
 	for range 3 {
 		for _, w := range p.workers {
-			w.pass()
+			pass(w)
 			w.publish()
 		}
 	}
@@ -238,16 +246,16 @@ func TestShutdownEndsEverySessionAndKeepsTheAccount(t *testing.T) {
 			w.frame(c.frame(packet.ACK|packet.PSH, "unanswered"))
 		}
 	}
-	w.pass()
+	pass(w)
 	w.drain()
-	w.pass()
+	pass(w)
 	if n := w.core.Stats.Sent[session.KindFIN]; n != 5 {
 		t.Errorf("%d FINs for 5 idle sessions", n)
 	}
 	c := newClient(50000)
 	w.frame(c.frame(packet.SYN, ""))
 	w.abort()
-	w.pass()
+	pass(w)
 	if w.slab.Len() != 0 || w.ends.Len() != 0 || w.clients.Len() != 0 {
 		t.Errorf("left: %d sessions, %d endpoints, %d clients", w.slab.Len(), w.ends.Len(), w.clients.Len())
 	}
@@ -268,7 +276,7 @@ func TestAClientThatBeginsAnewOnItsPortGetsASecondSession(t *testing.T) {
 	c := newClient(40000)
 	first, _ := c.open(t, w)
 	w.frame(c.frame(packet.ACK|packet.PSH, "on its way"))
-	w.pass()
+	pass(w)
 	c.seq += 1 << 20
 	second, _ := c.open(t, w)
 	if first == second {
@@ -287,12 +295,12 @@ func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.frame(c.frame(packet.ACK|packet.PSH, request))
-		w.pass()
+		pass(w)
 		r := packet.Reply{Src: packet.EndpointFrom(target), Dst: end, Seq: next, Ack: c.seq, Len: 100, Flags: packet.ACK | packet.PSH, Window: 65535}
 		w.reply(&r)
 		next += 100
 		c.ack += 100
 		w.frame(c.frame(packet.ACK, ""))
-		w.pass()
+		pass(w)
 	}
 }
