@@ -44,6 +44,7 @@ type replayer struct {
 	counter  Counters
 	published
 	due    session.Time // of the last packet, by the workers' clock; 0: at once
+	mayBe  session.Time // a packet that is handed over may be due then, at least
 	pushed []int64      // parcels, by worker
 	bytes  []int64      // their payload
 	asleep []int        // what each got that may sleep without knowing of it
@@ -189,10 +190,11 @@ func (r *replayer) recorded() time.Duration {
 
 // await sleeps until a packet that is due then may be handed over.
 func (r *replayer) await(due session.Time, stop <-chan struct{}) bool {
-	for {
-		early := time.Duration(due-r.now())*time.Microsecond - ahead
+	for due > r.mayBe {
+		r.mayBe = r.now() + micros(ahead)
+		early := time.Duration(due-r.mayBe) * time.Microsecond
 		if early <= 0 {
-			return true
+			break
 		}
 		r.wakeAll()
 		r.publish()
@@ -200,6 +202,7 @@ func (r *replayer) await(due session.Time, stop <-chan struct{}) bool {
 			return false
 		}
 	}
+	return true
 }
 
 // nap sleeps. It reports false when stop is closed.
