@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"math"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -269,8 +270,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	// after 20 us, at the cost of waking up as often itself.
 	many := runtime.GOMAXPROCS(0) + len(p.workers)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(many))
-	if p.replayer != nil {
-		p.workers[0].own.economize(!p.replayer.stdin, many)
+	if r := p.replayer; r != nil && !math.IsInf(r.conf.Speed, 1) {
+		p.workers[0].own.economize(!r.stdin, many)
 	}
 	var unlink func()
 	p.linkTime, unlink = context.WithCancel(context.Background())

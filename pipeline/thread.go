@@ -132,8 +132,8 @@ func (t *thread) run(done <-chan struct{}) {
 	t.own.publish()
 }
 
-// economize is for a replay, which may be some milliseconds late: its threads
-// rest for longer. If share, all goroutines share one P while the first thread
+// economize is for a replay in its own time, which may be some milliseconds
+// late: its threads rest for longer. If share, all goroutines share one P while the first thread
 // runs all workers: as long as there are idle ones, the runtime wakes threads
 // for them whenever it interrupts a worker, and those find nothing to do. procs
 // is GOMAXPROCS for the rest of the time. Who waits in the kernel for long must
