@@ -133,16 +133,17 @@ func (t *thread) run(done <-chan struct{}) {
 }
 
 // economize is for a replay in its own time, which may be some milliseconds
-// late: its threads rest for longer. If share, all goroutines share one P while the first thread
-// runs all workers: as long as there are idle ones, the runtime wakes threads
-// for them whenever it interrupts a worker, and those find nothing to do. procs
-// is GOMAXPROCS for the rest of the time. Who waits in the kernel for long must
-// not share: the runtime takes up to 10 ms to take a P away.
+// late: its threads rest for longer. If share, all goroutines share one P while
+// the first thread runs all workers: as long as there are idle ones, the runtime
+// wakes threads for them whenever it interrupts a worker, and those find nothing
+// to do. procs is GOMAXPROCS for the rest of the time. Who waits in the kernel
+// for long must not share: the runtime takes up to 10 ms to take a P away. A
+// goroutine that is bound to a CPU gives its P away at the cost of waking up.
 func (t *thread) economize(share bool, procs int) {
 	for _, o := range t.all {
 		o.rest = replayRest
 	}
-	if share {
+	if share && t.cpu == anyCPU {
 		t.procs = procs
 		runtime.GOMAXPROCS(1)
 	}
