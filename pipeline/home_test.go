@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
 // atHome changes a configuration so that replies are captured on this host.
@@ -87,4 +89,21 @@ func TestTheFirstThreadGivesUpAnInterfaceThatWasDeleted(t *testing.T) {
 	must(t, netlink.LinkDel(link))
 	within(t, 10*time.Second, "the ring is given back", func() bool { return hosted(p) == 0 })
 	p.Beat()
+}
+
+func TestAThreadThatNeverSleepsSeesThatAnInterfaceWasDeleted(t *testing.T) {
+	p := newPipeline(t, 2, atHome)
+	link, err := netlink.LinkByName("eth0")
+	must(t, err)
+	first, c := p.workers[0].own, p.home.captures[0]
+	c.Begin(c.ring)
+	first.replies = append(first.replies, c)
+	must(t, netlink.LinkDel(link))
+	within(t, 10*time.Second, "the ring is given back", func() bool {
+		first.round()
+		return len(first.replies) == 0
+	})
+	if err := <-c.back; !errors.Is(err, ring.ErrGone) {
+		t.Errorf("the error is %v", err)
+	}
 }

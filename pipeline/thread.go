@@ -166,8 +166,12 @@ func (t *thread) round() (n int, late bool) {
 	if t.procs > 0 && t.together.Load() {
 		runtime.Gosched()
 	}
-	for _, c := range t.replies {
+	for i := len(t.replies) - 1; i >= 0; i-- { // release shortens it
+		c := t.replies[i]
 		n += c.Pass()
+		if err := c.Err(); err != nil {
+			t.release(c, err)
+		}
 	}
 	for _, w := range t.workers {
 		n += w.pass()
@@ -201,11 +205,6 @@ func (t *thread) sleep() {
 	}
 	if err := t.poller.Wait(timeout, t.waiting); err != nil {
 		t.own.log.Error("capture ring lost", "err", err)
-	}
-	for _, c := range slices.Clone(t.replies) {
-		if err := c.Err(); err != nil {
-			t.release(c, err)
-		}
 	}
 }
 

@@ -131,8 +131,8 @@ func (c *Capture) Work(ctx context.Context, over func() bool) error {
 func (c *Capture) Pass() int { return c.pass(c.ring) }
 
 // Err tells of a ring that failed. An interface that is deleted wakes a poller
-// when it goes down, often before it is gone, and not again: after each sleep,
-// of Pause at most, Err is to be asked. It looks no more often than that.
+// when it goes down, often before it is gone, and not again: Err is to be asked
+// after Pass. It looks once in Pause.
 func (c *Capture) Err() error {
 	if c.now-c.looked < int64(Pause) {
 		return nil
