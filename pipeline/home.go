@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/capture/leak"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
-	"github.com/tcpcopy-go/tcpcopy/pipeline/reply/leak"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 	"github.com/tcpcopy-go/tcpcopy/ring/filter"
 )

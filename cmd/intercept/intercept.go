@@ -14,10 +14,10 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance"
 	"github.com/tcpcopy-go/tcpcopy/conf"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/capture/leak"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
-	"github.com/tcpcopy-go/tcpcopy/pipeline/reply/leak"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
