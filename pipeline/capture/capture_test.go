@@ -25,7 +25,7 @@ type bench struct {
 	t    *testing.T
 	log  *logBuffer
 	seen []atomic.Int64 // frames, by reader
-	end  func() // the goroutines'
+	end  func()         // the goroutines'
 	once sync.Once
 }
 

@@ -30,8 +30,15 @@ const (
 // Next puts the next frame into f, as ring.Ring.Next does.
 func (r *Reader) Next(f *ring.Frame) bool { return r.ring.Next(f) }
 
-// Losing is as ring.Ring.Losing.
-func (r *Reader) Losing() bool { return r.ring.Losing() }
+// Losing reports, once for each loss, whether the kernel dropped packets. It
+// makes a system call only then.
+func (r *Reader) Losing() bool {
+	if !r.ring.Losing() {
+		return false
+	}
+	_, _ = r.ring.Stats() // so that the next loss shows
+	return true
+}
 
 // Refresh follows the interface: it closes the ring of one that was deleted,
 // once all its frames were read, and takes up the ring that was opened after
