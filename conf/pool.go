@@ -201,3 +201,25 @@ func item(q netip.Prefix) string {
 }
 
 func (p *Pool) String() string { return strings.Join(p.items(), ",") }
+
+// RefuseHosts tells of hosts in next that have an address of the pool, which is
+// what copies show to targets. A nil pool has none.
+func (p *Pool) RefuseHosts(next *Tcpcopy) error {
+	if p == nil {
+		return nil
+	}
+	var hosts []netip.Addr
+	for _, t := range next.Transfers {
+		hosts = append(hosts, t.Target.Addr(), t.Online.Addr())
+	}
+	for _, a := range next.Intercepts {
+		hosts = append(hosts, a.Addr())
+	}
+	all := append(p.Addrs4(), p.Addrs6()...)
+	for _, a := range hosts {
+		if slices.Contains(all, a) {
+			return fmt.Errorf("session.clients: copies have the address %v, which is a host's now; restart, or take another host", a)
+		}
+	}
+	return nil
+}

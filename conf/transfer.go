@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,11 @@ type Transfer struct {
 	// SourceMAC and NextHopMAC, both or none, replace what the route to the
 	// target would give frames. 6 bytes.
 	SourceMAC, NextHopMAC net.HardwareAddr
+}
+
+// SameTransfers reports whether both lists say the same.
+func SameTransfers(a, b []Transfer) bool {
+	return slices.EqualFunc(a, b, func(a, b Transfer) bool { return a.String() == b.String() })
 }
 
 // ParseTransfer reads one transfer of -x:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/account"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
@@ -24,70 +25,104 @@ type metric struct {
 	help   string
 }
 
-// sources are the files that make metrics with a function desc(name, help,
-// labels...), and the prefixes that it puts before each name.
-var sources = map[string][]string{
-	"metrics.go":                            {"tcpcopy_"},
-	"../cmd/intercept/metrics.go":           {"intercept_"},
-	"../cmd/internal/appliance/reloaded.go": {"tcpcopy_", "intercept_"},
+// describing are the folders whose files make metrics with a function that is
+// called desc or Desc (name, help, labels...), or with one of the table of package
+// account, and the prefixes that it puts before each name.
+var describing = map[string][]string{
+	".": {"tcpcopy_"}, "account": {"tcpcopy_"}, "thread": {"tcpcopy_"},
+	"source/live": {"tcpcopy_"}, "source/recorded": {"tcpcopy_"},
+	"replies/linked": {"tcpcopy_"}, "replies/local": {"tcpcopy_"},
+	"../cmd/intercept":          {"intercept_"},
+	"../cmd/internal/appliance": {"tcpcopy_", "intercept_"},
 }
 
 // collectors are the functions that are given a description, and the type of
 // metric that they make of it.
 var collectors = map[string]string{
 	"count": "counter", "counter": "counter", "seconds": "counter", "gauge": "gauge", "histogram": "histogram", "MustNewConstHistogram": "histogram",
+	"Count": "counter", "Seconds": "counter", "Gauge": "gauge", "Histogram": "histogram",
 }
+
+// rows are the functions of the table, and the type of metric that each makes.
+var rows = map[string]string{"counter": "counter", "gauge": "gauge", "ratio": "gauge", "seconds": "histogram"}
 
 // inSource reads the metrics that the programs make.
 func inSource(t *testing.T) map[string]metric {
 	t.Helper()
 	all := map[string]metric{}
-	for path, prefixes := range sources {
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	for folder, prefixes := range describing {
+		files, err := filepath.Glob(folder + "/*.go")
 		if err != nil {
 			t.Fatal(err)
 		}
-		names := map[string]string{} // by variable
-		ast.Inspect(file, func(n ast.Node) bool {
-			v, ok := n.(*ast.ValueSpec)
-			if !ok || len(v.Values) != 1 {
-				return true
+		for _, path := range files {
+			if !strings.HasSuffix(path, "_test.go") {
+				inFile(t, path, prefixes, all)
 			}
-			if call, ok := v.Values[0].(*ast.CallExpr); ok && called(call) == "desc" {
-				var args []string
-				for _, a := range call.Args {
-					s, err := strconv.Unquote(a.(*ast.BasicLit).Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					args = append(args, s)
-				}
-				names[v.Names[0].Name] = args[0]
-				for _, prefix := range prefixes {
-					all[prefix+args[0]] = metric{help: args[1], Labels: slices.Clip(args[2:])}
-				}
-			}
-			return true
-		})
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok || collectors[called(call)] == "" || len(call.Args) == 0 {
-				return true
-			}
-			if v, ok := call.Args[0].(*ast.Ident); ok && names[v.Name] != "" {
-				for _, prefix := range prefixes {
-					m := all[prefix+names[v.Name]]
-					m.Type = collectors[called(call)]
-					all[prefix+names[v.Name]] = m
-				}
-			}
-			return true
-		})
+		}
 	}
 	if len(all) == 0 {
 		t.Fatal("no metric found in the source")
 	}
 	return all
+}
+
+func inFile(t *testing.T, path string, prefixes []string, all map[string]metric) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{} // by variable
+	ast.Inspect(file, func(n ast.Node) bool {
+		v, ok := n.(*ast.ValueSpec)
+		if !ok || len(v.Values) != 1 {
+			return true
+		}
+		if call, ok := v.Values[0].(*ast.CallExpr); ok && strings.EqualFold(called(call), "desc") {
+			args := literals(t, call)
+			names[v.Names[0].Name] = args[0]
+			for _, prefix := range prefixes {
+				all[prefix+args[0]] = metric{help: args[1], Labels: slices.Clip(args[2:])}
+			}
+		}
+		return true
+	})
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return true
+		}
+		if lit, ok := call.Args[0].(*ast.BasicLit); ok && rows[called(call)] != "" && lit.Kind == token.STRING {
+			args := literals(t, call)
+			for _, prefix := range prefixes {
+				all[prefix+args[0]] = metric{Type: rows[called(call)], help: args[1], Labels: slices.Clip(args[2:])}
+			}
+		}
+		if v, ok := call.Args[0].(*ast.Ident); ok && collectors[called(call)] != "" && names[v.Name] != "" {
+			for _, prefix := range prefixes {
+				m := all[prefix+names[v.Name]]
+				m.Type = collectors[called(call)]
+				all[prefix+names[v.Name]] = m
+			}
+		}
+		return true
+	})
+}
+
+// literals are the texts among the arguments of a call.
+func literals(t *testing.T, call *ast.CallExpr) (args []string) {
+	t.Helper()
+	for _, a := range call.Args {
+		if lit, ok := a.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			s, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			args = append(args, s)
+		}
+	}
+	return args
 }
 
 // called is the name of the function or method that is called.
@@ -135,7 +170,10 @@ func TestDocsDescribeEveryMetricAndNoOther(t *testing.T) {
 
 func TestDocsNameEveryValueOfALabel(t *testing.T) {
 	text := read(t, "../docs/metrics.md")
-	want := packetDropNames[:]
+	var want []string
+	for d := range account.NumPacketDrops {
+		want = append(want, account.PacketDrop(d).String())
+	}
 	for r := range session.NumReasons {
 		want = append(want, session.Reason(r).String())
 	}

@@ -106,6 +106,13 @@ func (h *Hops) Remove(hop *Hop) {
 	h.hops = slices.DeleteFunc(h.hops, func(o *Hop) bool { return o == hop })
 }
 
+// Len is how many hops there are.
+func (h *Hops) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.hops)
+}
+
 // follow resolves all hops again, after events and from time to time.
 func (h *Hops) follow() {
 	defer h.close()

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
-	"github.com/tcpcopy-go/tcpcopy/pipeline"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/source/recorded"
 )
 
 // pcapInfo tells what recordings hold for a replay, and returns the exit
@@ -37,7 +37,7 @@ func writeInfo(args []string) error {
 	case len(c.Replay.Files) == 0:
 		return errors.New("pcap-info: no recording; name one, as in tcpcopy pcap-info s1.pcap -x 80-10.1.1.100")
 	}
-	s, err := pipeline.Survey(c)
+	s, err := recorded.Survey(c)
 	if s.Packets > 0 || err == nil {
 		if werr := s.Print(os.Stdout); werr != nil {
 			return werr

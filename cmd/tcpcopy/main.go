@@ -19,7 +19,7 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance"
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline"
-	"github.com/tcpcopy-go/tcpcopy/pipeline/replay"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/recording"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 	"github.com/tcpcopy-go/tcpcopy/ring/pcapfile"
 )
@@ -72,8 +72,9 @@ func (t *tcpcopy) Run(ctx context.Context, a *appliance.Appliance) error {
 		a.Log.Info("copying", "transfer", x.String(), "from", source(c))
 	}
 	if len(c.Replay.Files) > 0 {
-		p.OnProgress = func(g replay.Progress) { a.Status(g.Line) }
+		p.OnProgress = func(g recording.Progress) { a.Status(g.Line) }
 	}
+	p.OnThreads = procs(c)
 	a.Keep(needed(c)...)
 	a.Ready()
 	err = p.Run(ctx)
@@ -81,13 +82,13 @@ func (t *tcpcopy) Run(ctx context.Context, a *appliance.Appliance) error {
 	return asInput(err)
 }
 
-// needed are the capabilities of a tcpcopy that runs.
+// needed are the capabilities of a tcpcopy that runs: to have neighbours
+// confirmed, and to capture at an interface that comes again.
 func needed(c *conf.Tcpcopy) []int {
-	capabilities := []int{unix.CAP_NET_ADMIN} // to have neighbours confirmed
-	if len(c.Intercepts) == 0 {
-		capabilities = append(capabilities, unix.CAP_NET_RAW) // for an interface of replies that comes again
+	if len(c.Replay.Files) > 0 && len(c.Intercepts) > 0 {
+		return []int{unix.CAP_NET_ADMIN}
 	}
-	return capabilities
+	return []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW}
 }
 
 // Reload implements appliance.Tool.

@@ -59,6 +59,22 @@ func (q *SPSC[T]) Peek() *T {
 // Drop removes the value that Peek returned.
 func (q *SPSC[T]) Drop() { q.head.Store(q.head.Load() + 1) }
 
+// Batch returns the oldest values in their places, most of them at most, as far
+// as they lie one behind the other. They are valid until DropBatch. Only the
+// consumer calls it.
+func (q *SPSC[T]) Batch(most int) []T {
+	if q.Peek() == nil {
+		return nil
+	}
+	head := q.head.Load()
+	from := head & q.mask
+	n := min(q.seen-head, uint64(len(q.buf))-from, uint64(most))
+	return q.buf[from : from+n]
+}
+
+// DropBatch removes the first n values that Batch returned.
+func (q *SPSC[T]) DropBatch(n int) { q.head.Store(q.head.Load() + uint64(n)) }
+
 // Len is how many values wait. Any goroutine may call it.
 func (q *SPSC[T]) Len() int {
 	head := q.head.Load()

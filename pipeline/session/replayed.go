@@ -15,8 +15,10 @@ func (c *Core) clientTime(now Time) Time {
 }
 
 // ClientDeadline is when the session wants a Timer by the time of recorded
-// clients, at the latest.
-func (s *Session) ClientDeadline(c *Core) Time { return min(s.online.holeAt, s.silentAt(c)) }
+// clients, at the latest; ok is false for live ones, whose time is the target's.
+func (s *Session) ClientDeadline(c *Core) (t Time, ok bool) {
+	return min(s.online.holeAt, s.silentAt(c)), c.cfg.Replayed
+}
 
 // Busy reports whether the target has something to do that it can do without
 // another packet of the client: shake hands, acknowledge, answer a request

@@ -16,7 +16,7 @@ func replayedBed(t *testing.T) *bed {
 func (b *bed) clientFire(t Time) {
 	b.t.Helper()
 	b.core.ClientTime(t)
-	if t >= b.s.ClientDeadline(b.core) {
+	if at, _ := b.s.ClientDeadline(b.core); t >= at {
 		b.core.Timer(&b.s, b.now)
 		b.settle()
 	}

@@ -1,0 +1,50 @@
+package thread
+
+import "slices"
+
+// borrowed is a capture whose passes the first thread may do.
+type borrowed struct {
+	Capture
+	returned chan struct{}
+}
+
+// Lender lends its capture to the first thread.
+type Lender struct {
+	threads *Threads
+	capture *borrowed
+}
+
+// Lend makes a lender of c. All are made before Run.
+func (ts *Threads) Lend(c Capture) *Lender {
+	b := &borrowed{c, make(chan struct{}, 1)}
+	ts.captures = append(ts.captures, b)
+	return &Lender{ts, b}
+}
+
+// Lend lets the first thread do the capture's passes, if it runs all workers
+// still, and returns when it has given the capture back. It reports false where
+// it did not take it.
+func (l *Lender) Lend() (taken bool) {
+	first := l.threads.threads[0]
+	first.own.Do(func() {
+		if l.threads.together.Load() {
+			l.capture.Attach(first.poller)
+			first.captures = append(first.captures, l.capture)
+			taken = true
+		}
+	})
+	if taken {
+		<-l.capture.returned
+	}
+	return taken
+}
+
+// Together reports whether the first thread would take it.
+func (l *Lender) Together() bool { return l.threads.together.Load() }
+
+// giveBack ends what Lend began.
+func (t *Thread) giveBack(c *borrowed) {
+	c.Detach()
+	t.captures = slices.DeleteFunc(t.captures, func(o *borrowed) bool { return o == c })
+	c.returned <- struct{}{}
+}

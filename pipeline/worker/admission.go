@@ -1,0 +1,171 @@
+package worker
+
+import (
+	"github.com/tcpcopy-go/tcpcopy/conf"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/account"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/clock"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+)
+
+// admission decides which clients a worker copies. A client that was left out
+// because of a limit stays left out for a while, so that its connection does
+// not come in half-way as soon as there is room.
+type admission struct {
+	share    float64      // of the sessions (-r)
+	from     float64      // the share when the ramp began
+	ramp     session.Time // over which it changes (-g)
+	began    session.Time
+	copies   int
+	sessions bucket // new ones
+	bytes    bucket // of payload
+	refused  *flow.Rest
+	lostAt   session.Time // the rings were last seen to lose packets; 0: never
+
+	onlyComplete bool  // -O
+	stopping     bool  // tcpcopy ends
+	memory       int64 // bound of memory in sessions, in bytes; 0: none
+	maxSessions  int
+
+	below uint64 // hashes of clients that are within the share at the moment
+}
+
+// refusedFor is how long a client that was left out stays so, in ms.
+const refusedFor = 120_000
+
+// lossFor is how long a loss keeps new clients out: until the counters are
+// published twice more under load, of which each looks for another loss.
+const lossFor = 2 * publishEvery
+
+// newAdmission makes that of one of n workers.
+func newAdmission(c *conf.Tcpcopy, n int, seed uint64, now session.Time) admission {
+	a := admission{refused: flow.NewRest(refusedFor, seed), from: min(0.01, c.Percent/100)}
+	a.configure(c, n)
+	a.began = now
+	a.update(now)
+	return a
+}
+
+// configure makes the limits those of c.
+func (a *admission) configure(c *conf.Tcpcopy, n int) {
+	a.share, a.ramp, a.copies = c.Percent/100, clock.Micros(c.Ramp), c.Copies
+	a.sessions = newBucket(c.MaxSessionRate/float64(n), float64(c.Copies))
+	a.bytes = newBucket(float64(c.MaxByteRate)/float64(n), 0)
+}
+
+// reconfigure makes the limits those of c, from now on. Another share begins a
+// ramp, where there is one, at the share of the moment.
+func (a *admission) reconfigure(c *conf.Tcpcopy, n int, now session.Time) {
+	from, share, ramp := a.current(now), a.share, a.ramp
+	a.configure(c, n)
+	if a.share != share || a.ramp != ramp {
+		a.from, a.began = from, now
+	}
+	a.update(now)
+}
+
+// current is the share at a time.
+func (a *admission) current(now session.Time) float64 {
+	if a.ramp == 0 {
+		return a.share
+	}
+	return a.from + (a.share-a.from)*min(float64(now-a.began)/float64(a.ramp), 1)
+}
+
+// update follows the time.
+func (a *admission) update(now session.Time) {
+	share := a.current(now)
+	a.below = ^uint64(0)
+	if share < 1 {
+		a.below = uint64(share * (1 << 63) * 2)
+	}
+	a.sessions.fill(now)
+	a.bytes.fill(now)
+	a.refused.Expire(millis(now))
+}
+
+// within reports whether a client's sessions belong to the share that is
+// copied. The choice depends on its endpoint alone, so that a connection is
+// copied whole or not at all, also after a restart.
+func (a *admission) within(client packet.Endpoint) bool { return client.Hash(sampleSeed) <= a.below }
+
+const sampleSeed = 0x7463706372796f70
+
+// bucket is a token bucket. It may be overdrawn by one taker, and fills up to
+// what a second brings.
+type bucket struct {
+	rate, tokens, most float64 // rate 0: no limit
+	at                 session.Time
+}
+
+func newBucket(rate, least float64) bucket {
+	most := max(rate, least, 1)
+	return bucket{rate: rate, tokens: most, most: most}
+}
+
+func (b *bucket) fill(now session.Time) {
+	if b.rate == 0 {
+		return
+	}
+	if b.at != 0 {
+		b.tokens = min(b.tokens+b.rate*float64(now-b.at)/float64(session.Second), b.most)
+	}
+	b.at = now
+}
+
+func (b *bucket) open() bool { return b.rate == 0 || b.tokens > 0 }
+
+func (b *bucket) take(n float64) { b.tokens -= n }
+
+// bound sets the bounds of a worker's sessions.
+func (a *admission) bound(onlyComplete bool, memory int64, maxSessions int) {
+	a.onlyComplete, a.memory, a.maxSessions = onlyComplete, memory, maxSessions
+}
+
+// admit decides whether g may begin sessions of a transfer, where there are
+// sessions of them that hold so many bytes of memory.
+func (a *admission) admit(g *packet.Segment, leaving bool, sessions int, held int64, now session.Time) (account.PacketDrop, bool) {
+	switch {
+	case g.Flags&(packet.RST|packet.FIN) != 0 && g.Flags&packet.SYN == 0:
+		return account.StrayEnd, false
+	case !a.within(g.Src):
+		return account.SampledOut, false
+	case a.onlyComplete && g.Flags&packet.SYN == 0:
+		return account.Incomplete, false
+	case a.stopping:
+		return account.ShuttingDown, false
+	case leaving:
+		return account.TransferRemoved, false
+	case g.Flags&packet.SYN == 0 && a.refused.Has(g.Src):
+		return account.RefusedBefore, false
+	}
+	d, ok := a.room(sessions, held, now)
+	if !ok {
+		a.refused.Add(g.Src, millis(now))
+		return d, false
+	}
+	a.sessions.take(float64(a.copies))
+	return 0, true
+}
+
+// room reports whether the limits leave room for a client.
+func (a *admission) room(sessions int, held int64, now session.Time) (account.PacketDrop, bool) {
+	switch {
+	case sessions+a.copies > a.maxSessions:
+		return account.ShedSessions, false
+	case a.memory > 0 && held > a.memory/10*9:
+		return account.ShedMemory, false
+	case a.losing(now):
+		return account.ShedLoss, false
+	case !a.sessions.open():
+		return account.SessionRate, false
+	case !a.bytes.open():
+		return account.ByteRate, false
+	}
+	return 0, true
+}
+
+// losing reports whether the rings lost packets of late: then what is left of
+// the worker's time is for the sessions that run.
+func (a *admission) losing(now session.Time) bool { return a.lostAt != 0 && now-a.lostAt < lossFor }

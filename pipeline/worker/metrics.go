@@ -1,0 +1,16 @@
+package worker
+
+import (
+	"strconv"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/account"
+)
+
+var descQueued = account.Desc("replies_queued", "Packets of targets in the queues to a worker.", "worker")
+
+// Collect gives what workers have waiting.
+func Collect(m account.Metrics, all []*Worker) {
+	for i, w := range all {
+		m.Gauge(descQueued, float64(w.replies.Queued()+w.handover.queued()), strconv.Itoa(i))
+	}
+}
