@@ -92,7 +92,8 @@ func (c *Capture) Run(ctx context.Context) {
 		c.report(err)
 		if errors.Is(err, ring.ErrGone) && c.reopen(ctx) {
 			c.reopened.Add(1)
-			c.report(c.look())
+			c.report(nil)
+			c.report(c.look()) // it may have come back down
 		}
 	}
 }
