@@ -116,7 +116,7 @@ func (c *Capture) reopen(ctx context.Context) bool {
 		return false
 	}
 	for {
-		err := c.link.exists()
+		err := c.link.find()
 		if err == nil {
 			err = c.openAgain()
 		}

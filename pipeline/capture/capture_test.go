@@ -301,6 +301,20 @@ func TestAnInterfaceThatComesBackDownIsOpenedAndWaitedFor(t *testing.T) {
 	b.reads(n, 10)
 }
 
+func TestAnInterfaceThatIsGivenAnotherNameIsStillCaptured(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	b := openBench(t, n, 1, nil).start()
+	must(t, n.nl.LinkSetName(n.link("eth0"), "eth1"))
+	time.Sleep(2 * lookInterval)
+	b.reads(n, 10)
+	if err := b.Err(); err != nil || b.Reopened() != 0 {
+		t.Errorf("%v, opened again %d times", err, b.Reopened())
+	}
+	must(t, n.nl.LinkSetDown(n.link("eth1")))
+	eventually(t, "it is told that the interface is down", func() bool { return b.Err() != nil })
+}
+
 func TestACaptureOfAllInterfacesHasNoneThatItCouldLose(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
