@@ -156,6 +156,42 @@ func TestARestEndsWithABlockOnly(t *testing.T) {
 	}
 }
 
+func TestRingsMayBeAddedAndRemovedThatEndARest(t *testing.T) {
+	p := newPair(t)
+	poller := newPoller(t)
+	other := p.a.open(Config{Interface: "va", Filter: nothing})
+	r := p.b.open(Config{Interface: "vb", Filter: onlyTCP})
+	w := p.a.wire("va")
+	// rest reports whether a block ends a rest of most.
+	rest := func(most time.Duration) bool {
+		w.send(tcp(port(a4, 1), port(b4, 2), nil))
+		eventually(t, r.Ready)
+		poller.rested = time.Time{}
+		start := time.Now()
+		_ = poller.Rest(1, most)
+		for f := (Frame{}); r.Next(&f); {
+		}
+		return time.Since(start) < most
+	}
+	poller.Add(other)
+	for range 2 {
+		poller.AddPaced(r)
+		if !rest(10 * time.Second) {
+			t.Error("no block ended a rest")
+		}
+		must(t, poller.Wait(time.Microsecond, nil))
+		poller.Remove(r)
+		eventually(t, func() bool { return !rest(time.Millisecond) }) // a signal may end one, too
+		poller.Add(r)
+		eventually(t, func() bool { return !rest(time.Millisecond) })
+		poller.Remove(r)
+	}
+	poller.Remove(other)
+	if len(poller.fds) != 1 || len(poller.rings) != 0 || poller.paced != 0 {
+		t.Errorf("%d descriptors, %d rings and %d paced ones are left", len(poller.fds), len(poller.rings), poller.paced)
+	}
+}
+
 func TestWakeMayRunIntoClose(t *testing.T) {
 	for range 200 {
 		p, err := NewPoller()

@@ -144,6 +144,8 @@ var Rows = []Row{
 			{`sum by (instance, interface) (rate(intercept_capture_kernel_drops_total{$sel}[$__rate_interval]))`, "{{instance}} {{interface}} lost"},
 		}},
 		{Title: "Served", Kind: "timeseries", Unit: "short", Width: 8, Queries: []Query{
+			{`sum by (instance) (intercept_capture_up{$sel})`, "{{instance}} interfaces captured"},
+			{`sum by (instance) (increase(intercept_capture_reopened_total{$sel}[$__rate_interval]))`, "{{instance}} captures opened again"},
 			{`sum by (instance) (intercept_tcpcopys{$sel})`, "{{instance}} tcpcopys"},
 			{`sum by (instance) (intercept_links{$sel})`, "{{instance}} links"},
 			{`sum by (instance) (intercept_claims{$sel})`, "{{instance}} prefixes"},

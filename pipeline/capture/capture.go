@@ -92,7 +92,8 @@ func (c *Capture) Run(ctx context.Context) {
 		c.report(err)
 		if errors.Is(err, ring.ErrGone) && c.reopen(ctx) {
 			c.reopened.Add(1)
-			c.report(c.look())
+			c.report(nil)
+			c.report(c.look()) // it may have come back down
 		}
 	}
 }
@@ -115,7 +116,7 @@ func (c *Capture) reopen(ctx context.Context) bool {
 		return false
 	}
 	for {
-		err := c.link.exists()
+		err := c.link.find()
 		if err == nil {
 			err = c.openAgain()
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 
 	"github.com/tcpcopy-go/tcpcopy/ring"
@@ -164,7 +165,7 @@ func TestTheCaptureGoesOnWhenItsInterfaceComesBack(t *testing.T) {
 	for name, again := range map[string]func(network, *bench){
 		"later": func(n network, b *bench) {
 			n.delete("eth0")
-			eventually(t, "it is told that the interface is gone", func() bool { return errors.Is(b.Err(), ring.ErrGone) })
+			eventually(b.t, "it is told that the interface is gone", func() bool { return errors.Is(b.Err(), ring.ErrGone) })
 			time.Sleep(2 * lookInterval) // it is looked for in vain
 			n.pair("eth0", "peer")
 		},
@@ -177,16 +178,16 @@ func TestTheCaptureGoesOnWhenItsInterfaceComesBack(t *testing.T) {
 			n.bridge("eth0", "peer")
 		},
 		"down first": func(n network, b *bench) {
-			must(t, n.nl.LinkSetDown(n.link("eth0")))
-			eventually(t, "it is told that the interface is down", func() bool { return b.Err() != nil })
+			must(b.t, n.nl.LinkSetDown(n.link("eth0")))
+			eventually(b.t, "it is told that the interface is down", func() bool { return b.Err() != nil })
 			n.delete("eth0")
 			n.pair("eth0", "peer")
 		},
 	} {
 		for _, readers := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%s, %d readers", name, readers), func(t *testing.T) {
+				t.Parallel()
 				n := newNetwork(t)
-				before := descriptors(t)
 				b := openBench(t, n, readers, nil).start()
 				b.reads(n, 50)
 				counted := b.packets()
@@ -209,16 +210,31 @@ func TestTheCaptureGoesOnWhenItsInterfaceComesBack(t *testing.T) {
 				if ended, on := b.log.count("capture ended, opening it again"), b.log.count("capture goes on"); ended != 2 || on < 2 {
 					t.Errorf("the end was logged %d times and the going on %d times:\n%s", ended, on, &b.log.b)
 				}
-				b.stop()
-				if after := descriptors(t); after != before {
-					t.Errorf("%d descriptors are open, before there were %d", after, before)
-				}
 			})
 		}
 	}
 }
 
+func TestNoDescriptorIsLeftOpen(t *testing.T) {
+	n := newNetwork(t)
+	before := descriptors(t)
+	for _, away := range []bool{false, true} { // at the end
+		b := openBench(t, n, 2, nil).start()
+		n.delete("eth0")
+		n.pair("eth0", "peer")
+		eventually(t, "the capture goes on", func() bool { return b.Reopened() == 1 && b.Err() == nil })
+		if away {
+			n.delete("eth0")
+			eventually(t, "it is told that the interface is gone", func() bool { return b.Err() != nil })
+		}
+		b.stop()
+		// A last Wake may be on its way yet.
+		eventually(t, "all are closed", func() bool { return descriptors(t) == before })
+	}
+}
+
 func TestAFilterThatIsSetWhileTheInterfaceIsAwayHoldsAfterwards(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t)
 	b := openBench(t, n, 2, nil).start()
 	n.delete("eth0")
@@ -231,6 +247,7 @@ func TestAFilterThatIsSetWhileTheInterfaceIsAwayHoldsAfterwards(t *testing.T) {
 }
 
 func TestAFilterThatIsRefusedChangesNothing(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t)
 	b := openBench(t, n, 2, func(c *Config) { c.Ring.Filter = kernel(t, "tcp dst port 80") }).start()
 	if err := b.SetFilter([]bpf.RawInstruction{{Op: 0xffff}}); err == nil {
@@ -241,6 +258,7 @@ func TestAFilterThatIsRefusedChangesNothing(t *testing.T) {
 }
 
 func TestWhatWasCapturedBeforeTheInterfaceWentIsRead(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t)
 	b := openBench(t, n, 2, nil)
 	n.send(1000, 1100, 80)
@@ -253,6 +271,7 @@ func TestWhatWasCapturedBeforeTheInterfaceWentIsRead(t *testing.T) {
 }
 
 func TestAnInterfaceThatIsDownIsToldAndWaitedFor(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t)
 	b := openBench(t, n, 1, nil).start()
 	must(t, n.nl.LinkSetDown(n.link("eth0")))
@@ -265,7 +284,39 @@ func TestAnInterfaceThatIsDownIsToldAndWaitedFor(t *testing.T) {
 	}
 }
 
+func TestAnInterfaceThatComesBackDownIsOpenedAndWaitedFor(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	b := openBench(t, n, 1, nil).start()
+	n.delete("eth0")
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "eth0"
+	must(t, n.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"}))
+	eventually(t, "it is told that the interface is down", func() bool {
+		return b.Reopened() == 1 && b.Err() != nil && strings.Contains(b.Err().Error(), "eth0 is down")
+	})
+	n.up("peer")
+	n.up("eth0")
+	eventually(t, "the capture goes on", func() bool { return b.Err() == nil })
+	b.reads(n, 10)
+}
+
+func TestAnInterfaceThatIsGivenAnotherNameIsStillCaptured(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	b := openBench(t, n, 1, nil).start()
+	must(t, n.nl.LinkSetName(n.link("eth0"), "eth1"))
+	time.Sleep(2 * lookInterval)
+	b.reads(n, 10)
+	if err := b.Err(); err != nil || b.Reopened() != 0 {
+		t.Errorf("%v, opened again %d times", err, b.Reopened())
+	}
+	must(t, n.nl.LinkSetDown(n.link("eth1")))
+	eventually(t, "it is told that the interface is down", func() bool { return b.Err() != nil })
+}
+
 func TestACaptureOfAllInterfacesHasNoneThatItCouldLose(t *testing.T) {
+	t.Parallel()
 	n := newNetwork(t)
 	b := openBench(t, n, 1, func(c *Config) { c.Ring.Interface = "" }).start()
 	n.delete("eth0")

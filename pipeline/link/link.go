@@ -1,6 +1,8 @@
 // Package link is the protocol between tcpcopy and intercept: a Client asks
 // an intercept for the replies to the endpoints that it claims, a Server
-// hands them out. docs/link.md describes the frames.
+// hands them out. docs/link.md describes the frames. It knows the protocol, its
+// connections and the router of replies. It does not know where replies are
+// captured, nor the sessions that they belong to.
 //
 // Neither end lets the other stop it: what does not fit into a bounded
 // buffer is dropped and counted, a silent peer is left after Silence, and

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -173,6 +174,34 @@ func TestWebServesMetricsAndStates(t *testing.T) {
 	get("/-/ready", 200, "tool is ready")
 	get("/", 200, "<h1>tool")
 	get("/else", 404, "")
+}
+
+// blindTool is a testTool that captures nothing for some reasons.
+type blindTool struct {
+	testTool
+	why error
+}
+
+func (t *blindTool) Ready() error { return t.why }
+
+func TestAToolThatDoesNothingOfUseIsNotReady(t *testing.T) {
+	a, address := webOf(t, &conf.Process{})
+	tool := new(blindTool)
+	a.tool = tool
+	get := getter(t, address)
+	a.Ready()
+	get("/-/ready", 200, "tool is ready")
+	if got := a.status(); got != "all is well" {
+		t.Errorf("the status is %q", got)
+	}
+	tool.why = errors.Join(errors.New("eth0: interface was deleted"), errors.New("eth1 is down"))
+	get("/-/ready", 503, "eth0: interface was deleted; eth1 is down")
+	get("/-/healthy", 200, "tool is healthy")
+	if got := a.status(); got != "NOT READY: eth0: interface was deleted; eth1 is down; all is well" {
+		t.Errorf("the status is %q", got)
+	}
+	tool.why = nil
+	get("/-/ready", 200, "tool is ready")
 }
 
 func TestProfilesAreServedOnlyWhenAskedFor(t *testing.T) {
