@@ -106,11 +106,14 @@ func (f *Framer) lastBytes(b []byte) (n int, ended bool) {
 	} else {
 		n = len(b)
 	}
-	for _, c := range line[max(0, len(line)-9):] {
-		if c != '\r' {
-			f.acc = f.acc<<8 | uint64(c)
+	v, bits := uint64(0), 0
+	for i := len(line) - 1; i >= 0 && bits < 64; i-- {
+		if line[i] != '\r' {
+			v |= uint64(line[i]) << bits
+			bits += 8
 		}
 	}
+	f.acc = f.acc<<bits | v
 	return n, ended
 }
 
