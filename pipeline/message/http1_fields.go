@@ -31,7 +31,7 @@ func (f *Framer) header(b []byte) (n int, end bool) {
 				}
 				f.state = httpIgnored
 			default:
-				f.fieldName(b[i:])
+				i += f.fieldName(b[i:]) - 1
 			}
 		case httpBlank:
 			if c != '\n' {
@@ -85,19 +85,39 @@ func (f *Framer) header(b []byte) (n int, end bool) {
 	return len(b), false
 }
 
-// fieldName takes the first byte of a header line.
-func (f *Framer) fieldName(b []byte) {
+// fieldName takes the beginning of a header line: the whole name, if it is
+// there and matters, or else one byte.
+func (f *Framer) fieldName(b []byte) (n int) {
 	f.state = httpIgnored
 	if f.own&httpTrailer != 0 {
-		return
+		return 1
 	}
 	for k := range httpFields {
-		name := httpFields[k].name
-		if b[0]|0x20 == name[0] && (len(b) <= len(name) || endsName(b[len(name)])) {
-			f.state, f.acc = httpName, uint64(k)<<8|1
-			return
+		field := &httpFields[k]
+		if b[0]|0x20 != field.name[0] {
+			continue
 		}
+		size := len(field.name)
+		if len(b) <= size {
+			f.state, f.acc = httpName, uint64(k)<<8|1
+			return 1
+		}
+		if !endsName(b[size]) {
+			return 1
+		}
+		for i := 1; i < size; i++ {
+			if lower(b[i]) != field.name[i] {
+				return 1
+			}
+		}
+		if b[size] != ':' {
+			f.lose()
+			return 1
+		}
+		f.state, f.acc = field.state, 0
+		return size + 1
 	}
+	return 1
 }
 
 func endsName(c byte) bool { return c == ':' || c == ' ' || c == '\t' }
