@@ -2,8 +2,9 @@
 # runs all tests. Both need root, Go and a package manager, and install what
 # they lack.
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance.version=$(VERSION)
+VERSION := $(shell sed -n 's/^var version = "\(.*\)"$$/\1/p' cmd/internal/appliance/version.go)
+COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
+LDFLAGS := -s -w -X github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance.commit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The end-to-end tests load both cores: they run alone, behind the others.
@@ -11,12 +12,12 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test unit race e2e soak packaged packages appliance lint demo bench fuzz clean
+.PHONY: all build test unit race e2e soak packaged packages version appliance lint demo bench fuzz clean
 
 all: build
 
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tcpcopy ./cmd/intercept ./cmd/tcpcopy-lab
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tcpcopy ./cmd/intercept ./cmd/tcpcopy-lab
 	@ln -sf intercept bin/itercept # as the founding document spells it
 
 demo: build
@@ -61,6 +62,9 @@ packaged:
 appliance:
 	.ci/install ethtool systemd-nspawn systemd-analyze
 	TCL_APPLIANCE=1 CGO_ENABLED=0 go test -count=1 -v ./packaging/appliance
+
+version:
+	@echo $(VERSION)
 
 packages:
 	packaging/build bin/packages $(VERSION) amd64 arm64
