@@ -10,10 +10,11 @@ import (
 	"sync"
 	"time"
 
+	packets "github.com/tcpcopy-go/tcpcopy/pipeline/capture"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/capture/leak"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/queue"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
-	"github.com/tcpcopy-go/tcpcopy/pipeline/reply/leak"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 	"github.com/tcpcopy-go/tcpcopy/ring/filter"
 )
@@ -23,15 +24,10 @@ const (
 	// then how often.
 	homeless      = 3 * time.Second
 	homelessAgain = 30 * time.Second
-	// reopenEvery is how often a capture is opened again whose interface went
-	// away.
-	reopenEvery = time.Second
 	// heldReplies is how many answers to SYNs wait for their session's claim:
 	// of a large round the first SYNs go out before it.
 	heldReplies = 1 << 14
 	sweepEvery  = 500 * time.Millisecond
-	// leaksEvery is how often this host's forwarding is looked at.
-	leaksEvery = 5 * time.Second
 )
 
 // home is the replies' way without an intercept: they are routed to this host,
@@ -41,7 +37,7 @@ type home struct {
 	p        *Pipeline
 	guard    *leak.Guard
 	router   *reply.Router
-	lane     *reply.Lane
+	outlet   *reply.Outlet
 	captures []*replies
 
 	mu     sync.Mutex // several captures deliver
@@ -53,15 +49,15 @@ type home struct {
 // has no time.
 type replies struct {
 	*reply.Capture
-	ring *ring.Ring
-	back chan error // from the first thread: what is wrong with the ring
+	packets *packets.Capture
+	back    chan struct{} // from the first thread
 }
 
 // openHome opens the captures of replies.
 func (p *Pipeline) openHome() (err error) {
 	h := &home{p: p, router: reply.NewRouter(time.Minute, heldReplies)}
 	p.home = h
-	p.haste.tell = func(on bool) { h.lane.Hurry(on) }
+	p.haste.tell = func(on bool) { h.outlet.SetUrgent(on) }
 	for _, w := range p.workers {
 		w.haste = &p.haste
 		q := queue.New[packet.Reply](repliesLen)
@@ -87,15 +83,15 @@ func (p *Pipeline) openHome() (err error) {
 	if err := h.leaks(); err != nil {
 		return fmt.Errorf("replies to this host: %w", err)
 	}
-	if h.lane, err = h.router.Join(m, h); err != nil {
+	if h.outlet, err = h.router.Join(m, h); err != nil {
 		return err
 	}
 	for _, name := range names {
-		r, err := h.open(name)
+		c, err := h.open(name)
 		if err != nil {
 			return err
 		}
-		h.captures = append(h.captures, &replies{reply.NewCapture(name, h.router, 0, nil), r, make(chan error, 1)})
+		h.captures = append(h.captures, &replies{reply.NewCapture(name, c.Reader(0), h.router, 0, nil), c, make(chan struct{}, 1)})
 	}
 	p.workers[0].own.guests = h.captures
 	p.log.Info("replies are captured on this host", "interface", strings.Join(printed(names), ","), "expected", h.way())
@@ -131,7 +127,7 @@ func printed(names []string) []string {
 	return names
 }
 
-func (h *home) open(name string) (*ring.Ring, error) {
+func (h *home) open(name string) (*packets.Capture, error) {
 	var from []string
 	for _, t := range h.p.now.Load().set.matcher.transfers {
 		from = append(from, fmt.Sprintf("(src host %v and tcp src port %d)", t.target.Addr, t.target.Port))
@@ -144,12 +140,17 @@ func (h *home) open(name string) (*ring.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ring.Open(ring.Config{
-		Interface: name,
-		Version:   ring.V2,
-		FrameSize: reply.FrameSize,
-		Blocks:    max(2, int(h.p.cfg.RingBytes/ring.DefaultBlockSize)),
-		Filter:    program,
+	return packets.Open(packets.Config{
+		Ring: ring.Config{
+			Interface: name,
+			Version:   ring.V2,
+			FrameSize: reply.FrameSize,
+			Blocks:    max(2, int(h.p.cfg.RingBytes/ring.DefaultBlockSize)),
+			Filter:    program,
+		},
+		Readers: 1,
+		Name:    "capture of replies",
+		Log:     h.p.log,
 	})
 }
 
@@ -200,63 +201,37 @@ func towards(target netip.AddrPort) (netip.Addr, bool) {
 func (h *home) run(ctx context.Context) {
 	var captures sync.WaitGroup
 	for _, c := range h.captures {
-		captures.Go(func() { h.capture(ctx, c) })
+		captures.Go(func() { c.packets.Run(ctx) })
+		captures.Go(func() { h.read(ctx, c) })
 	}
+	captures.Go(func() { h.guard.Watch(ctx, h.p.log, h.router.Claims) })
 	captures.Go(func() { h.watch(ctx) })
 	captures.Wait()
 }
 
-// capture reads c's ring, and a new one whenever one ends.
-func (h *home) capture(ctx context.Context, c *replies) {
-	for {
-		c.Begin(c.ring)
-		err := h.read(ctx, c)
-		c.End()
-		if ctx.Err() != nil {
-			return
-		}
-		h.p.log.Error("capture of replies ended, opening it again", "interface", c.Name(), "err", err)
-		for c.ring = nil; c.ring == nil; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(reopenEvery):
-			}
-			c.ring, _ = h.open(c.Name()) // until it is there again
-		}
-		h.p.log.Info("capture of replies goes on", "interface", c.Name())
-	}
-}
-
-// read has c read until ctx is done or its ring fails: by the workers' first
-// thread while that runs all, else here.
-func (h *home) read(ctx context.Context, c *replies) (err error) {
+// read has c read until ctx is done: by the workers' first thread while that
+// runs all, else here.
+func (h *home) read(ctx context.Context, c *replies) {
 	first := h.p.workers[0].own
-	for err == nil && ctx.Err() == nil {
+	for ctx.Err() == nil {
 		if first.host(c) {
-			err = <-c.back
-		} else {
-			err = c.Work(ctx, first.together.Load)
+			<-c.back
+		} else if err := c.Work(ctx, first.together.Load); err != nil {
+			h.p.log.Error("replies are not read, trying again", "interface", c.Name(), "error", err)
+			time.Sleep(reply.Pause)
 		}
 	}
-	return err
 }
 
-// watch tells of replies that do not come, and of those that would go on to
-// real clients.
+// watch tells of replies that do not come.
 func (h *home) watch(ctx context.Context) {
-	sweep, leaks := time.NewTicker(sweepEvery), time.NewTicker(leaksEvery)
+	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	defer leaks.Stop()
 	var asked, told time.Time // the first SYN was sent; that was told
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-leaks.C:
-			if err := h.leaks(); err != nil {
-				h.p.log.Error("REPLIES LEAK TO REAL CLIENTS", "err", err)
-			}
 		case now := <-sweep.C:
 			h.router.Sweep(now)
 			c := h.p.Totals()
@@ -294,10 +269,10 @@ func (h *home) Deliver(batch []packet.Reply) {
 }
 
 // AddFlows implements flowClaimer. No other owner can refuse one.
-func (h *home) AddFlows(es []packet.Endpoint) { h.router.AddFlows(h.lane, es) }
+func (h *home) AddFlows(es []packet.Endpoint) { h.router.AddFlows(h.outlet, es) }
 
 // DelFlows implements flowClaimer.
-func (h *home) DelFlows(es []packet.Endpoint) { h.router.DelFlows(h.lane, es) }
+func (h *home) DelFlows(es []packet.Endpoint) { h.router.DelFlows(h.outlet, es) }
 
 // close frees what run has not.
 func (h *home) close() {
@@ -305,8 +280,6 @@ func (h *home) close() {
 		h.guard.Close()
 	}
 	for _, c := range h.captures {
-		if c.ring != nil {
-			_ = c.ring.Close()
-		}
+		_ = c.packets.Close()
 	}
 }

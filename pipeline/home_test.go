@@ -1,9 +1,10 @@
 package pipeline
 
 import (
-	"errors"
+	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
-	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
 // atHome changes a configuration so that replies are captured on this host.
@@ -80,30 +80,68 @@ func TestNoReplyIsLostWhoeverReadsThem(t *testing.T) {
 	}
 }
 
-func TestTheFirstThreadGivesUpAnInterfaceThatWasDeleted(t *testing.T) {
+func TestRepliesAreReadAgainWhenTheirInterfaceComesBack(t *testing.T) {
 	p := newPipeline(t, 2, atHome)
-	link, err := netlink.LinkByName("eth0")
-	must(t, err)
 	run(t, p)
+	c := p.home.captures[0]
+	captured := func() {
+		t.Helper()
+		before := c.Counts().Captured
+		answers(t, 100).send(t)
+		within(t, 10*time.Second, "all are read", func() bool { return c.Counts().Captured == before+100 })
+	}
+	again := func(times uint64) {
+		t.Helper()
+		link, err := netlink.LinkByName("eth0")
+		must(t, err)
+		must(t, netlink.LinkDel(link))
+		connect(t)
+		within(t, 10*time.Second, "the capture goes on", func() bool { return c.packets.Reopened() == times && c.packets.Err() == nil })
+		p.Beat()
+	}
 	within(t, 10*time.Second, "the first thread reads replies", func() bool { return hosted(p) == 1 })
-	must(t, netlink.LinkDel(link))
-	within(t, 10*time.Second, "the ring is given back", func() bool { return hosted(p) == 0 })
-	p.Beat()
+	captured()
+	again(1)
+	captured()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // never a thread that has the time
+		for first := p.workers[0].own; ; {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				overload(first)
+			}
+		}
+	}()
+	within(t, 10*time.Second, "the replies have a goroutine of their own", func() bool { return hosted(p) == 0 })
+	captured()
+	again(2)
+	captured()
 }
 
-func TestAThreadThatNeverSleepsSeesThatAnInterfaceWasDeleted(t *testing.T) {
+func TestAThreadThatNeverSleepsFollowsAnInterfaceThatComesBack(t *testing.T) {
 	p := newPipeline(t, 2, atHome)
+	first, c := p.workers[0].own, p.home.captures[0]
+	c.packets.Reader(0).Attach(first.poller)
+	first.replies = append(first.replies, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	var keeping sync.WaitGroup
+	keeping.Go(func() { c.packets.Run(ctx) })
+	defer keeping.Wait()
+	defer cancel()
 	link, err := netlink.LinkByName("eth0")
 	must(t, err)
-	first, c := p.workers[0].own, p.home.captures[0]
-	c.Begin(c.ring)
-	first.replies = append(first.replies, c)
 	must(t, netlink.LinkDel(link))
-	within(t, 10*time.Second, "the ring is given back", func() bool {
+	connect(t)
+	within(t, 10*time.Second, "the capture goes on", func() bool {
 		first.round()
-		return len(first.replies) == 0
+		return c.packets.Reopened() == 1
 	})
-	if err := <-c.back; !errors.Is(err, ring.ErrGone) {
-		t.Errorf("the error is %v", err)
-	}
+	answers(t, 100).send(t)
+	within(t, 10*time.Second, "all are read", func() bool {
+		first.round()
+		return c.Counts().Captured == 100
+	})
 }

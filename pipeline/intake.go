@@ -100,7 +100,7 @@ func (w *worker) segment(t int, g *packet.Segment) uint32 {
 	w.counter.Matched[t]++
 	w.counter.MatchedBytes[t] += uint64(g.Len)
 	i := w.clientSession(g)
-	if i != 0 && (w.slab.At(i).Restarts(g) || w.feed != nil && w.slab.At(i).Repeats(g)) {
+	if i != 0 && w.core.Restarts(w.slab.At(i), g) {
 		w.supersede(i)
 		i = 0
 	}

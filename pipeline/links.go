@@ -26,7 +26,7 @@ func (p *Pipeline) openLinks() error {
 	}
 	p.haste.tell = func(on bool) {
 		for _, l := range p.now.Load().links {
-			l.Hurry(on)
+			l.SetUrgent(on)
 		}
 	}
 	for _, w := range p.workers {

@@ -296,13 +296,13 @@ func (p *Pipeline) collectReplies(m metrics, c *Counters) {
 func (h *home) collect(m metrics) {
 	var all reply.Counts
 	for _, c := range h.captures {
-		packets, drops := c.RingStats()
+		rings := c.packets.Stats(0)
 		name := c.Name()
 		if name == "" {
 			name = "any"
 		}
-		m.count(descHomePackets, packets, name)
-		m.count(descHomeDrops, drops, name)
+		m.count(descHomePackets, rings.Packets, name)
+		m.count(descHomeDrops, rings.Drops, name)
 		all.Add(c.Counts())
 	}
 	held := h.router.Stats()

@@ -155,7 +155,7 @@ func (p *Pipeline) exchange(old, links []*linked) {
 	}
 	give(all)
 	for _, l := range all[len(old):] {
-		l.Hurry(p.haste.hurrying())
+		l.SetUrgent(p.haste.hurrying())
 		p.start(l)
 	}
 	for _, l := range old {

@@ -166,12 +166,8 @@ func (t *thread) round() (n int, late bool) {
 	if t.procs > 0 && t.together.Load() {
 		runtime.Gosched()
 	}
-	for i := len(t.replies) - 1; i >= 0; i-- { // release shortens it
-		c := t.replies[i]
-		n += c.Pass()
-		if err := c.Err(); err != nil {
-			t.release(c, err)
-		}
+	for i := range t.replies {
+		n += t.replies[i].Pass()
 	}
 	for _, w := range t.workers {
 		n += w.pass()
@@ -213,7 +209,7 @@ func (t *thread) sleep() {
 func (t *thread) host(c *replies) (hosted bool) {
 	t.own.do(func() {
 		if t.together.Load() {
-			t.poller.Add(c.ring)
+			c.packets.Reader(0).Attach(t.poller)
 			t.replies = append(t.replies, c)
 			hosted = true
 		}
@@ -221,11 +217,11 @@ func (t *thread) host(c *replies) (hosted bool) {
 	return hosted
 }
 
-// release gives replies back, whose ring has failed if err is not nil.
-func (t *thread) release(c *replies, err error) {
-	t.poller.Remove(c.ring)
+// release gives replies back.
+func (t *thread) release(c *replies) {
+	c.packets.Reader(0).Detach()
 	t.replies = slices.DeleteFunc(t.replies, func(o *replies) bool { return o == c })
-	c.back <- err
+	c.back <- struct{}{}
 }
 
 // waiting reports whether there is something that it is not to sleep over: a
@@ -297,7 +293,7 @@ func (t *thread) spread() {
 	}
 	t.window, t.worked, t.full = t.own.clock(), t.sum(), 0
 	for len(t.replies) > 0 {
-		t.release(t.replies[0], nil)
+		t.release(t.replies[0])
 	}
 	for _, w := range t.workers {
 		if w == t.own {

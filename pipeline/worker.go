@@ -196,7 +196,7 @@ func (w *worker) pass() int {
 // sent ends a round whose packets were transmitted.
 func (w *worker) sent() {
 	w.lag.measure(&w.counter.Lag)
-	w.core.Reap()
+	w.core.FreeSent()
 	w.wakePeers()
 	if w.feed != nil {
 		w.feed.tell(w)

@@ -40,6 +40,12 @@ func inNamespace(t testing.TB) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ns.Close() })
+	connect(t)
+}
+
+// connect makes the interface eth0, whose packets come from its peer.
+func connect(t testing.TB) {
+	t.Helper()
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer"}
 	must(t, netlink.LinkAdd(veth))
 	for _, name := range []string{"eth0", "peer", "lo"} {

@@ -45,7 +45,7 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ring: eventfd: %w", err)
 	}
-	p := &Poller{event: os.NewFile(uintptr(fd), "eventfd"), rings: slices.Clone(rings)}
+	p := &Poller{event: os.NewFile(uintptr(fd), "eventfd")}
 	if p.raw, err = p.event.SyscallConn(); err == nil {
 		p.long, err = newLongWait()
 	}
@@ -53,30 +53,48 @@ func NewPoller(rings ...*Ring) (*Poller, error) {
 		_ = p.event.Close()
 		return nil, fmt.Errorf("ring: poller: %w", err)
 	}
-	for _, r := range rings {
-		p.fds = append(p.fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
-	}
-	if len(rings) > 0 && rings[0].version == V3 {
-		p.paced = len(rings)
-	}
 	p.fds = append(p.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	if len(rings) > 0 && rings[0].version == V3 {
+		p.AddPaced(rings...)
+	} else {
+		p.Add(rings...)
+	}
 	return p, nil
 }
 
 // Add lets Wait end for more rings, too. They do not end a Rest.
 func (p *Poller) Add(rings ...*Ring) {
 	for _, r := range rings {
-		p.fds = slices.Insert(p.fds, len(p.rings), unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
-		p.rings = append(p.rings, r)
+		p.insert(len(p.rings), r)
 	}
 }
 
-// Remove ends what Add began.
+// AddPaced lets Wait end for more rings, of V3, whose blocks end a Rest, too. It
+// is for those that the worker mainly works for: of others each block more
+// would cost it another waking.
+func (p *Poller) AddPaced(rings ...*Ring) {
+	for _, r := range rings {
+		p.insert(p.paced, r)
+		p.paced++
+	}
+}
+
+func (p *Poller) insert(i int, r *Ring) {
+	p.fds = slices.Insert(p.fds, i, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
+	p.rings = slices.Insert(p.rings, i, r)
+}
+
+// Remove ends what NewPoller, Add or AddPaced began.
 func (p *Poller) Remove(rings ...*Ring) {
 	for _, r := range rings {
-		if i := slices.Index(p.rings, r); i >= 0 {
-			p.rings = slices.Delete(p.rings, i, i+1)
-			p.fds = slices.Delete(p.fds, i, i+1)
+		i := slices.Index(p.rings, r)
+		if i < 0 {
+			continue
+		}
+		p.rings = slices.Delete(p.rings, i, i+1)
+		p.fds = slices.Delete(p.fds, i, i+1)
+		if i < p.paced {
+			p.paced--
 		}
 	}
 }

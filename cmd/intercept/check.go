@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/tcpcopy-go/tcpcopy/pipeline/reply/leak"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/capture/leak"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 

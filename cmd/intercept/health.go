@@ -1,12 +1,24 @@
 package main
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Beat implements appliance.Tool.
 func (i *intercept) Beat() {
 	for _, c := range i.captures {
-		c.Beat()
+		c.replies.Beat()
 	}
+}
+
+// Ready implements appliance.Readiness.
+func (i *intercept) Ready() error {
+	var errs []error
+	for _, c := range i.captures {
+		errs = append(errs, c.packets.Err())
+	}
+	return errors.Join(errs...)
 }
 
 // Status implements appliance.Tool.

@@ -19,6 +19,9 @@ var (
 	descPackets = desc("capture_packets_total", "Packets that passed the filter.", "interface", "ring")
 	descDrops   = desc("capture_kernel_drops_total", "Packets that found the capture ring full.", "interface", "ring")
 
+	descUp       = desc("capture_up", "Whether packets are captured: 0 while the interface is deleted or down.", "interface")
+	descReopened = desc("capture_reopened_total", "Times that the capture went on with new rings because the interface had been deleted.", "interface")
+
 	descCaptured  = desc("replies_captured_total", "Packets taken from the rings; the sum of replies_total, replies_held and replies_queued.")
 	descReplies   = desc("replies_total", "What became of the captured packets.", "result")
 	descMalformed = desc("malformed_packets_total", "Captured packets that are not a TCP segment's headers; replies_total has their sum.", "reason")
@@ -41,7 +44,7 @@ var (
 // Describe is of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descPackets, descDrops, descCaptured, descReplies, descMalformed, descHeld, descQueued, descClaims, descFlows, descLeaks,
+		descPackets, descDrops, descUp, descReopened, descCaptured, descReplies, descMalformed, descHeld, descQueued, descClaims, descFlows, descLeaks,
 		descLinks, descTcpcopys, descRefused, descRTT, descBatch, descStalls, descDropped,
 	} {
 		ch <- d
@@ -57,13 +60,18 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for n, capture := range c.captures {
-		packets, drops := capture.RingStats()
-		name := capture.Name()
+		rings, up := capture.packets.Stats(0), 1.0
+		if capture.packets.Err() != nil {
+			up = 0
+		}
+		name := capture.replies.Name()
 		if name == "" {
 			name = "all"
 		}
-		counter(descPackets, packets, name, strconv.Itoa(n))
-		counter(descDrops, drops, name, strconv.Itoa(n))
+		counter(descPackets, rings.Packets, name, strconv.Itoa(n))
+		counter(descDrops, rings.Drops, name, strconv.Itoa(n))
+		gauge(descUp, up, name)
+		counter(descReopened, capture.packets.Reopened(), name)
 	}
 
 	a := c.account()
@@ -85,7 +93,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	router, server := c.router.Stats(), c.server.Stats()
 	gauge(descClaims, float64(router.Claims))
 	gauge(descFlows, float64(router.Flows))
-	gauge(descLeaks, float64(c.leaks.Load()))
+	gauge(descLeaks, float64(c.guard.Leaks()))
 	gauge(descLinks, float64(server.Links))
 	gauge(descTcpcopys, float64(server.Instances))
 	counter(descRefused, server.Refused)

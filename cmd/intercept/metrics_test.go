@@ -11,18 +11,34 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/capture/leak"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/link"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
+	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
+// fakeCapture is one without packets.
+type fakeCapture struct {
+	packetCapture
+	err error
+}
+
+func (f fakeCapture) Err() error           { return f.err }
+func (f fakeCapture) Reopened() uint64     { return 0 }
+func (f fakeCapture) Stats(int) ring.Stats { return ring.Stats{} }
+
 func TestMetricsAreThoseOfTheGoldenFile(t *testing.T) {
 	router := reply.NewRouter(time.Minute, 16)
 	i := &intercept{
-		router:   router,
-		server:   link.NewServer(link.ServerConfig{Router: router}),
-		captures: []*reply.Capture{reply.NewCapture("eth0", router, 0, nil), reply.NewCapture("", router, 0, nil)},
+		router: router,
+		server: link.NewServer(link.ServerConfig{Router: router}),
+		guard:  new(leak.Guard),
+		captures: []interfaceCapture{
+			{fakeCapture{}, reply.NewCapture("eth0", nil, router, 0, nil)},
+			{fakeCapture{err: ring.ErrGone}, reply.NewCapture("", nil, router, 0, nil)},
+		},
 	}
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(collector{i})

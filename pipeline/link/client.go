@@ -40,14 +40,14 @@ type ClientConfig struct {
 // Client keeps the links to one intercept. It is made by NewClient.
 type Client struct {
 	cfg   ClientConfig
-	lanes []*lane
+	links []*clientLink
 	pool  sync.Pool // of *flowSplit
 
 	records, received, sent atomic.Uint64
 	reconnects, overflows   atomic.Uint64
 
 	refusal atomic.Pointer[string]
-	hurry   atomic.Bool
+	urgent  atomic.Bool
 }
 
 // NewClient checks cfg and makes a client that is not connected yet.
@@ -68,9 +68,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		}
 	}
 	c := &Client{cfg: cfg}
-	c.pool.New = func() any { return &flowSplit{lanes: make([][]packet.Endpoint, cfg.Conns)} }
+	c.pool.New = func() any { return &flowSplit{links: make([][]packet.Endpoint, cfg.Conns)} }
 	for i := range cfg.Conns {
-		c.lanes = append(c.lanes, newLane(c, i))
+		c.links = append(c.links, newClientLink(c, i))
 	}
 	return c, nil
 }
@@ -85,14 +85,14 @@ const (
 // Run keeps the links up until ctx is done.
 func (c *Client) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, l := range c.lanes {
+	for _, l := range c.links {
 		wg.Go(func() { c.keep(ctx, l) })
 	}
 	wg.Wait()
 }
 
 // keep connects l again and again.
-func (c *Client) keep(ctx context.Context, l *lane) {
+func (c *Client) keep(ctx context.Context, l *clientLink) {
 	log := c.cfg.Logger.With("intercept", c.cfg.Addr.String(), "conn", l.index)
 	var last string // what was logged, so that a long outage is one line
 	backoff := minBackoff
@@ -107,7 +107,7 @@ func (c *Client) keep(ctx context.Context, l *lane) {
 			return
 		}
 		c.reconnects.Add(1)
-		err = bare(err, "intercept")
+		err = withoutAddresses(err, "intercept")
 		if text := err.Error(); text != last {
 			last = text
 			log.Warn("link down, dialing again", "error", err)
@@ -126,7 +126,7 @@ func (c *Client) keep(ctx context.Context, l *lane) {
 
 // Up reports whether a link is open.
 func (c *Client) Up() bool {
-	for _, l := range c.lanes {
+	for _, l := range c.links {
 		if l.up.Load() {
 			return true
 		}
@@ -160,7 +160,7 @@ func (c *Client) Stats() Stats {
 	if text := c.refusal.Load(); text != nil {
 		s.Refusal = *text
 	}
-	for _, l := range c.lanes {
+	for _, l := range c.links {
 		s.Dropped += l.dropped.total()
 		s.Refused += l.refused.total()
 		if l.up.Load() {
@@ -179,32 +179,32 @@ func (c *Client) AddFlows(es []packet.Endpoint) { c.queue(es, false) }
 // DelFlows gives the claims of es back, as AddFlows made them.
 func (c *Client) DelFlows(es []packet.Endpoint) { c.queue(es, true) }
 
-// Hurry tells the intercept whether replies are waited for: then it gathers
+// SetUrgent tells the intercept whether replies are waited for: then it gathers
 // fewer of them before it hands them over. Any goroutine may call it.
-func (c *Client) Hurry(on bool) {
-	c.hurry.Store(on)
-	for _, l := range c.lanes {
-		l.pace()
+func (c *Client) SetUrgent(on bool) {
+	c.urgent.Store(on)
+	for _, l := range c.links {
+		l.tellUrgency()
 	}
 }
 
 // flowSplit sorts a batch of endpoints by link.
-type flowSplit struct{ lanes [][]packet.Endpoint }
+type flowSplit struct{ links [][]packet.Endpoint }
 
 func (c *Client) queue(es []packet.Endpoint, del bool) {
-	if len(c.lanes) == 1 {
-		c.lanes[0].queue(es, del)
+	if len(c.links) == 1 {
+		c.links[0].queue(es, del)
 		return
 	}
 	s := c.pool.Get().(*flowSplit)
 	for _, e := range es {
-		i := packet.Shard(e.Port, len(c.lanes))
-		s.lanes[i] = append(s.lanes[i], e)
+		i := packet.Shard(e.Port, len(c.links))
+		s.links[i] = append(s.links[i], e)
 	}
-	for i, part := range s.lanes {
+	for i, part := range s.links {
 		if len(part) > 0 {
-			c.lanes[i].queue(part, del)
-			s.lanes[i] = part[:0]
+			c.links[i].queue(part, del)
+			s.links[i] = part[:0]
 		}
 	}
 	c.pool.Put(s)

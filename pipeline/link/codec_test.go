@@ -333,8 +333,8 @@ func decodeAny(t Type, p []byte) error {
 		_, err = decodePing(p)
 	case TypePong:
 		_, err = decodePong(p)
-	case TypePace:
-		_, err = decodePace(p)
+	case TypeUrgent:
+		_, err = decodeUrgent(p)
 	case TypeNotice, TypeError:
 		_, err = decodeText(p)
 	}
@@ -350,7 +350,7 @@ func FuzzStream(f *testing.F) {
 	f.Add(appendFrame(nil, TypeReplies, appendRecord(nil, &r)))
 	f.Add(appendPong(appendPing(nil, ping{1, 2, 3}), 4))
 	f.Add(appendText(nil, TypeNotice, "why"))
-	f.Add(appendPace(nil, true))
+	f.Add(appendUrgent(nil, true))
 	f.Add([]byte{byte(TypeReplies), 0, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := newFrameReader(bytes.NewReader(b))

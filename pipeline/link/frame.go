@@ -23,7 +23,7 @@ const (
 	TypePong                     // both
 	TypeNotice                   // S: something was refused, the link goes on
 	TypeError                    // both: why the sender closes the link
-	TypePace                     // C: whether replies are waited for
+	TypeUrgent                   // C: whether replies are waited for
 	typeEnd
 )
 

@@ -18,7 +18,7 @@ import (
 // which calls Read at once, and whenever FD is readable, until it returns
 // false.
 type Inlet struct {
-	lane   *lane
+	link   *clientLink
 	file   *os.File // the link's socket; the runtime's poller does not know it
 	fd     int
 	frames *frameReader
@@ -33,10 +33,10 @@ type Inlet struct {
 
 // newInlet takes conn over. The runtime's poller wakes a thread for whatever
 // comes on a socket that it knows, also while no goroutine waits for it.
-func newInlet(l *lane, conn net.Conn, frames *frameReader) (*Inlet, error) {
+func newInlet(l *clientLink, conn net.Conn, frames *frameReader) (*Inlet, error) {
 	defer conn.Close()
 	in := &Inlet{
-		lane:   l,
+		link:   l,
 		frames: frames,
 		batch:  make([]packet.Reply, 0, recordsPerFrame),
 		ended:  make(chan struct{}),
@@ -81,10 +81,10 @@ func blocking(conn net.Conn) (f *os.File, err error) {
 func (in *Inlet) FD() int { return in.fd }
 
 // Read takes what has come, without waiting, by one system call. It hands each
-// batch of replies to take, for the time of the call, and returns how many
+// batch of replies to give, for the time of the call, and returns how many
 // replies that were and whether the link is open. The replies to an endpoint
 // come through the link packet.Shard(port, Conns) while all are up.
-func (in *Inlet) Read(take func([]packet.Reply)) (n int, open bool) {
+func (in *Inlet) Read(give func([]packet.Reply)) (n int, open bool) {
 	in.asked = false
 	for {
 		t, p, err := in.frames.next()
@@ -92,15 +92,15 @@ func (in *Inlet) Read(take func([]packet.Reply)) (n int, open bool) {
 			in.batch, err = decodeRecords(p, in.batch[:0])
 			n += len(in.batch)
 			if err == nil && len(in.batch) > 0 {
-				take(in.batch)
+				give(in.batch)
 			}
 		} else if err == nil {
-			err = in.lane.take(t, p)
+			err = in.link.handle(t, p)
 		}
 		if err == nil {
 			continue
 		}
-		in.lane.client.records.Add(uint64(n))
+		in.link.client.records.Add(uint64(n))
 		if err == errWouldBlock {
 			return n, true
 		}
@@ -133,7 +133,7 @@ func (in nonblocking) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	in.heard.Add(uint64(n))
-	in.lane.client.received.Add(uint64(n))
+	in.link.client.received.Add(uint64(n))
 	return int(n), nil
 }
 

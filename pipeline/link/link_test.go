@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -201,18 +202,18 @@ func TestTheServerKnowsWhetherRepliesAreWaitedForAlsoOnANewConnection(t *testing
 	all := func(want bool) func() bool {
 		return func() bool {
 			opened := i.opened()
-			return len(opened) == 2 && opened[0].lane.Hurrying() == want && opened[1].lane.Hurrying() == want
+			return len(opened) == 2 && opened[0].outlet.Urgent() == want && opened[1].outlet.Urgent() == want
 		}
 	}
 	for _, on := range []bool{true, false, true} {
-		c.Hurry(on)
-		eventually(t, "both lanes know", all(on))
+		c.SetUrgent(on)
+		eventually(t, "both links know", all(on))
 	}
 	for _, p := range i.opened() {
 		p.conn.Close()
 	}
 	eventually(t, "a link was lost", func() bool { return c.Stats().Reconnects > 0 })
-	eventually(t, "the new lanes know", all(true))
+	eventually(t, "the new links know", all(true))
 }
 
 func TestAnInletGivesWhatCameBeforeTheEnd(t *testing.T) {
@@ -292,7 +293,7 @@ func TestSecretIsNeededAtBothEndsAndDoesNotTravel(t *testing.T) {
 				eventually(t, "both ends say why", func() bool {
 					return strings.Contains(c.log.String(), tt.refusal) && strings.Contains(i.log.String(), tt.refusal)
 				})
-				if c.Up() || i.Stats().Links != 0 || len(i.router.Claims()) != 0 {
+				if c.Up() || i.Stats().Links != 0 || i.router.Stats().Claims != 0 {
 					t.Error("the link opened")
 				}
 			}
@@ -388,8 +389,11 @@ func TestInstanceThatComesBackReplacesItsClaims(t *testing.T) {
 	again := dial(t, i.addr, func(c *ClientConfig) { c.Claims = []netip.Prefix{netip.MustParsePrefix("10.1.2.0/23")} })
 	again.awaitUp(t)
 	eventually(t, "the new claim only", func() bool {
-		cs := i.router.Claims()
-		return len(cs) == 1 && cs[0].Prefix.String() == "10.1.2.0/23"
+		var claims []string
+		for p := range i.router.Claims {
+			claims = append(claims, p.String())
+		}
+		return slices.Equal(claims, []string{"10.1.2.0/23"})
 	})
 }
 
@@ -511,7 +515,7 @@ func TestSilentClientIsLeft(t *testing.T) {
 	if !strings.Contains(i.log.String(), "silent for 3s") {
 		t.Error(i.log)
 	}
-	if len(i.router.Claims()) != 1 {
+	if i.router.Stats().Claims != 1 {
 		t.Error("the claims went before the grace was over")
 	}
 }

@@ -31,16 +31,16 @@ type outbox struct {
 	n        int
 	err      error
 	closed   bool
-	draining bool     // the goroutine runs; all goes to the backlog
-	rest     parcel   // of what a write took in part; it goes first and is never dropped
-	backlog  []parcel // oldest first
-	bytes    int      // in the backlog
+	draining bool    // the goroutine runs; all goes to the backlog
+	rest     chunk   // of what a write took in part; it goes first and is never dropped
+	backlog  []chunk // oldest first
+	bytes    int     // in the backlog
 
 	dropped atomic.Uint64
 }
 
-// parcel is whole frames, but for outbox.rest.
-type parcel struct {
+// chunk is whole frames, but for outbox.rest.
+type chunk struct {
 	b       []byte
 	records int
 }
@@ -134,7 +134,7 @@ func (o *outbox) write(b []byte, records int) {
 		o.totals.forwarded.Add(uint64(records))
 		return
 	case o.n > 0:
-		o.rest = parcel{append([]byte(nil), b[o.n:]...), records}
+		o.rest = chunk{append([]byte(nil), b[o.n:]...), records}
 		o.totals.queued.Add(int64(records))
 	default:
 		o.put(b, records)
@@ -150,7 +150,7 @@ func (o *outbox) put(b []byte, records int) {
 		o.lose(o.pop())
 	}
 	if n := len(o.backlog); n == 0 || len(o.backlog[n-1].b)+len(b) > cap(o.backlog[n-1].b) {
-		o.backlog = append(o.backlog, parcel{b: make([]byte, 0, headerLen+MaxFrame)})
+		o.backlog = append(o.backlog, chunk{b: make([]byte, 0, headerLen+MaxFrame)})
 	}
 	last := &o.backlog[len(o.backlog)-1]
 	last.b = append(last.b, b...)
@@ -159,9 +159,9 @@ func (o *outbox) put(b []byte, records int) {
 	o.totals.queued.Add(int64(records))
 }
 
-func (o *outbox) pop() parcel {
+func (o *outbox) pop() chunk {
 	p := o.backlog[0]
-	o.backlog[0] = parcel{}
+	o.backlog[0] = chunk{}
 	o.backlog = o.backlog[1:]
 	o.bytes -= len(p.b)
 	return p
@@ -175,7 +175,7 @@ func (o *outbox) drain() {
 		p := o.rest
 		switch {
 		case p.b != nil:
-			o.rest = parcel{}
+			o.rest = chunk{}
 		case len(o.backlog) > 0:
 			p = o.pop()
 		default:
@@ -206,14 +206,14 @@ func (o *outbox) close() {
 func (o *outbox) shut() {
 	o.closed = true
 	o.lose(o.rest)
-	o.rest = parcel{}
+	o.rest = chunk{}
 	for len(o.backlog) > 0 {
 		o.lose(o.pop())
 	}
 }
 
-// lose drops a parcel that was queued.
-func (o *outbox) lose(p parcel) {
+// lose drops a chunk that was queued.
+func (o *outbox) lose(p chunk) {
 	o.totals.queued.Add(-int64(p.records))
 	o.drop(p.records)
 }

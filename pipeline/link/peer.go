@@ -14,8 +14,8 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 )
 
-// noticeEvery bounds how often a link is told that flows were refused.
-const noticeEvery = 5 * time.Second
+// noticeInterval bounds how often a link is told that flows were refused.
+const noticeInterval = 5 * time.Second
 
 // peer is a server's end of one connection.
 type peer struct {
@@ -27,12 +27,12 @@ type peer struct {
 
 	hello  hello
 	claims []netip.Prefix
-	lane   *reply.Lane
+	outlet *reply.Outlet
 
-	rtt     atomic.Int64 // ns
-	refused atomic.Uint64
-	noticed time.Time
-	es      []packet.Endpoint // reused
+	rtt       atomic.Int64 // ns
+	refused   atomic.Uint64
+	noticed   time.Time
+	endpoints []packet.Endpoint // reused
 }
 
 func newPeer(s *Server, conn net.Conn) (*peer, error) {
@@ -143,7 +143,7 @@ func (p *peer) join() error {
 		return refusal("this intercept serves one tcpcopy only (--single) and has it already")
 	}
 	return p.out.opening(func() error {
-		lane, err := s.cfg.Router.Join(reply.Member{
+		outlet, err := s.cfg.Router.Join(reply.Member{
 			ID:     p.hello.Instance,
 			Name:   p.hello.Name,
 			Index:  int(p.hello.Index),
@@ -153,7 +153,7 @@ func (p *peer) join() error {
 		if err != nil {
 			return refusal(err.Error())
 		}
-		p.lane = lane
+		p.outlet = outlet
 		s.enter(p)
 		return nil
 	})
@@ -168,13 +168,13 @@ func (p *peer) expect(want Type) ([]byte, error) {
 	case t == want:
 		return b, nil
 	case t == TypeError:
-		return nil, p.left(b)
+		return nil, p.departure(b)
 	}
 	return nil, ErrType
 }
 
-// left is the error of a peer that says why it leaves.
-func (p *peer) left(b []byte) error {
+// departure is the error of a peer that says why it leaves.
+func (p *peer) departure(b []byte) error {
 	text, err := decodeText(b)
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (p *peer) read() error {
 		}
 		t, b, err := p.r.next()
 		if err == nil {
-			err = p.take(t, b)
+			err = p.handle(t, b)
 		}
 		var fault FrameError
 		switch {
@@ -206,8 +206,8 @@ func (p *peer) read() error {
 	}
 }
 
-// take handles one frame.
-func (p *peer) take(t Type, b []byte) (err error) {
+// handle acts on one frame.
+func (p *peer) handle(t Type, b []byte) (err error) {
 	router := p.server.cfg.Router
 	switch t {
 	case TypeFlowSync:
@@ -215,28 +215,28 @@ func (p *peer) take(t Type, b []byte) (err error) {
 		case len(b) != 1:
 			return exactly(b, 1)
 		case b[0] == syncBegin:
-			router.BeginList(p.lane)
+			router.BeginList(p.outlet)
 		case b[0] == syncEnd:
-			router.EndList(p.lane)
+			router.EndList(p.outlet)
 		default:
 			return ErrReserved
 		}
 	case TypeFlowAdd:
-		if p.es, err = decodeFlows(b, p.es[:0]); err != nil {
+		if p.endpoints, err = decodeFlows(b, p.endpoints[:0]); err != nil {
 			return err
 		}
-		p.addFlows(p.es)
+		p.addFlows(p.endpoints)
 	case TypeFlowDel:
-		if p.es, err = decodeFlows(b, p.es[:0]); err != nil {
+		if p.endpoints, err = decodeFlows(b, p.endpoints[:0]); err != nil {
 			return err
 		}
-		router.DelFlows(p.lane, p.es)
-	case TypePace:
-		hurry, err := decodePace(b)
+		router.DelFlows(p.outlet, p.endpoints)
+	case TypeUrgent:
+		urgent, err := decodeUrgent(b)
 		if err != nil {
 			return err
 		}
-		p.lane.Hurry(hurry)
+		p.outlet.SetUrgent(urgent)
 	case TypePing:
 		q, err := decodePing(b)
 		if err != nil {
@@ -252,7 +252,7 @@ func (p *peer) take(t Type, b []byte) (err error) {
 			p.rtt.Store(int64(rtt))
 		}
 	case TypeError:
-		return p.left(b)
+		return p.departure(b)
 	default:
 		return ErrType
 	}
@@ -275,7 +275,7 @@ func (p *peer) addFlows(es []packet.Endpoint) {
 		}
 	}
 	refused := len(es) - len(admitted)
-	if n := p.server.cfg.Router.AddFlows(p.lane, admitted); n > 0 {
+	if n := p.server.cfg.Router.AddFlows(p.outlet, admitted); n > 0 {
 		refused += n
 		if why == nil {
 			why = fmt.Errorf("%d clients' addresses and ports are another tcpcopy's already", n)
@@ -285,7 +285,7 @@ func (p *peer) addFlows(es []packet.Endpoint) {
 		return
 	}
 	p.refused.Add(uint64(refused))
-	if now := time.Now(); now.Sub(p.noticed) > noticeEvery {
+	if now := time.Now(); now.Sub(p.noticed) > noticeInterval {
 		p.noticed = now
 		p.out.send(appendText(nil, TypeNotice, why.Error()))
 	}

@@ -193,14 +193,14 @@ func decodePong(p []byte) (stamp uint64, err error) {
 	return binary.BigEndian.Uint64(p), nil
 }
 
-func appendPace(b []byte, hurry bool) []byte {
-	if hurry {
-		return appendFrame(b, TypePace, []byte{1})
+func appendUrgent(b []byte, urgent bool) []byte {
+	if urgent {
+		return appendFrame(b, TypeUrgent, []byte{1})
 	}
-	return appendFrame(b, TypePace, []byte{0})
+	return appendFrame(b, TypeUrgent, []byte{0})
 }
 
-func decodePace(p []byte) (hurry bool, err error) {
+func decodeUrgent(p []byte) (urgent bool, err error) {
 	if err := exactly(p, 1); err != nil {
 		return false, err
 	}

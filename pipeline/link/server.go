@@ -44,9 +44,9 @@ type Server struct {
 
 	joining sync.Mutex // so that a single tcpcopy is the only one that joins
 
-	mu         sync.Mutex
-	peers      map[*peer]struct{} // that have a lane
-	complaints map[complaint]time.Time
+	mu       sync.Mutex
+	peers    map[*peer]struct{} // that have an outlet
+	refusals map[refusalKey]time.Time
 }
 
 // totals are counts of all links, of those that are gone too. What Deliver was
@@ -92,7 +92,7 @@ func (t *totals) histogram() Batches {
 
 // NewServer makes a server that serves nobody yet.
 func NewServer(cfg ServerConfig) *Server {
-	s := &Server{cfg: cfg, peers: make(map[*peer]struct{}), complaints: make(map[complaint]time.Time)}
+	s := &Server{cfg: cfg, peers: make(map[*peer]struct{}), refusals: make(map[refusalKey]time.Time)}
 	rand.Read(s.instance[:])
 	return s
 }
@@ -111,7 +111,7 @@ func Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
 // ends before is an error, and the others go on.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { s.tend(ctx) })
+	wg.Go(func() { s.keepAlive(ctx) })
 	errs := make([]error, len(listeners))
 	for i, ln := range listeners {
 		wg.Go(func() {
@@ -150,7 +150,7 @@ func (s *Server) accept(ctx context.Context, wg *sync.WaitGroup, ln net.Listener
 		if s.conns.Add(1) > maxConns {
 			s.conns.Add(-1)
 			conn.Close()
-			s.complain(conn, "", errors.New("too many connections"))
+			s.logRefusal(conn, "", errors.New("too many connections"))
 			continue
 		}
 		wg.Go(func() {
@@ -167,7 +167,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	defer stop()
 	p, err := newPeer(s, conn)
 	if err != nil {
-		s.complain(conn, "", err)
+		s.logRefusal(conn, "", err)
 		return
 	}
 	conn.SetDeadline(time.Now().Add(Silence))
@@ -177,7 +177,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 		}
 		s.totals.refused.Add(1)
 		if ctx.Err() == nil {
-			s.complain(conn, p.hello.Name, err)
+			s.logRefusal(conn, p.hello.Name, err)
 		}
 		return
 	}
@@ -186,50 +186,50 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	log := s.cfg.Logger.With("tcpcopy", p.hello.Name, "conn", p.hello.Index, "peer", conn.RemoteAddr().String())
 	log.Info("link up", "claims", len(p.claims))
 	err = p.read()
-	s.cfg.Router.Leave(p.lane)
+	s.cfg.Router.Leave(p.outlet)
 	p.out.close()
 	if ctx.Err() == nil {
-		log.Warn("link down", "error", bare(err, "tcpcopy"), "dropped", p.out.dropped.Load())
+		log.Warn("link down", "error", withoutAddresses(err, "tcpcopy"), "dropped", p.out.dropped.Load())
 	}
 }
 
-// complain logs why a connection was not taken, once in complainEvery for each
+// logRefusal logs why a connection was not taken, once in refusalLogInterval for each
 // host and reason: tcpcopys try again for ever.
-func (s *Server) complain(conn net.Conn, name string, err error) {
-	err = bare(err, "tcpcopy")
-	c := complaint{reason: err.Error()}
+func (s *Server) logRefusal(conn net.Conn, name string, err error) {
+	err = withoutAddresses(err, "tcpcopy")
+	c := refusalKey{reason: err.Error()}
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		c.host = a.AddrPort().Addr()
 	}
 	s.mu.Lock()
 	now := time.Now()
-	said, known := s.complaints[c]
-	if known && now.Sub(said) < complainEvery {
+	said, known := s.refusals[c]
+	if known && now.Sub(said) < refusalLogInterval {
 		s.mu.Unlock()
 		return
 	}
-	if len(s.complaints) >= maxComplaints {
-		clear(s.complaints)
+	if len(s.refusals) >= maxRefusals {
+		clear(s.refusals)
 	}
-	s.complaints[c] = now
+	s.refusals[c] = now
 	s.mu.Unlock()
 	s.cfg.Logger.Warn("link refused", "tcpcopy", name, "peer", conn.RemoteAddr().String(), "error", err)
 }
 
-// complaint is what was said of whom.
-type complaint struct {
+// refusalKey is what was said of whom.
+type refusalKey struct {
 	host   netip.Addr
 	reason string
 }
 
 const (
-	complainEvery = time.Minute
-	maxComplaints = 1024
+	refusalLogInterval = time.Minute
+	maxRefusals        = 1024
 )
 
-// bare takes the addresses, of which one has another port each time, from an
+// withoutAddresses takes the addresses, of which one has another port each time, from an
 // error of the network, so that the same trouble reads the same.
-func bare(err error, peer string) error {
+func withoutAddresses(err error, peer string) error {
 	var op *net.OpError
 	switch {
 	case err == io.EOF:
@@ -273,8 +273,8 @@ func (s *Server) only(instance [16]byte) bool {
 	return true
 }
 
-// tend sends heartbeats and sweeps the router.
-func (s *Server) tend(ctx context.Context) {
+// keepAlive sends heartbeats and sweeps the router.
+func (s *Server) keepAlive(ctx context.Context) {
 	sweep := time.NewTicker(reply.HoldFor / 4)
 	defer sweep.Stop()
 	beat := time.NewTicker(Heartbeat)

@@ -2,10 +2,11 @@ package reply
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"sync/atomic"
 	"time"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/capture"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
@@ -23,102 +24,84 @@ const FrameSize = 256
 type Rewrite struct{ From, To packet.Addr }
 
 const (
-	// round is how many packets are looked at before their batches go out.
-	round = 256
+	// maxPass is how many packets are looked at before their batches go out.
+	maxPass = 256
 
-	// crowd is how many replies at once say that more come, though each is
-	// waited for.
-	crowd = 16
+	// batchWorthwhile is how many replies of one pass say that more come, so
+	// that gathering pays though each of them is waited for.
+	batchWorthwhile = 16
 
 	// Pause bounds the sleep of an idle capture.
 	Pause = time.Second
 )
 
-// Capture reads replies from an interface, one ring after another where the
-// interface goes and comes, and hands them to the lanes of a router. It is made
-// by NewCapture.
+// Capture hands the replies that a reader brings to the outlets of a router. It
+// is made by NewCapture.
 type Capture struct {
 	name     string
+	reader   *capture.Reader
 	router   *Router
 	size     int // of a batch
 	rewrites []Rewrite
 
 	frame   ring.Frame   // the one in hand
 	reply   packet.Reply // what it says
-	now     int64        // of the round, ns
-	hurry   bool         // a reply of the round is waited for
-	batches []batch      // by Lane.slot; lane is nil between rounds
+	now     int64        // of the pass, ns
+	urgent  bool         // a reply of the pass is waited for
+	batches []batch      // by Outlet.slot; outlet is nil between passes
 	touched []int        // batches in use
-	counts  Counts       // of the round
+	counts  Counts       // of the pass
 
 	totals counters
-	rounds atomic.Uint64
+	passes atomic.Uint64
 	busy   atomic.Int64 // in Work, ns
-	looked int64        // when Err last looked, ns
-
-	mu   sync.Mutex
-	ring *ring.Ring
-	past ring.Stats // of rings that are closed
+	ended  atomic.Bool
 }
 
-// batch is what waits for a lane until the end of the round.
+// batch is what waits for an outlet until the end of the pass.
 type batch struct {
-	lane    *Lane
+	outlet  *Outlet
 	replies []packet.Reply
 }
 
-// NewCapture makes a capture for an interface, whose name is for the metrics.
-// most bounds how many replies are delivered at once; 0 leaves that to Capture.
-func NewCapture(name string, router *Router, most int, rewrites []Rewrite) *Capture {
+// NewCapture makes a capture of what reader brings, from an interface whose
+// name is for the metrics. most bounds how many replies are delivered at once; 0
+// leaves that to Capture.
+func NewCapture(name string, reader *capture.Reader, router *Router, most int, rewrites []Rewrite) *Capture {
 	if most <= 0 {
-		most = round
+		most = maxPass
 	}
-	return &Capture{name: name, router: router, size: most, rewrites: rewrites}
+	return &Capture{name: name, reader: reader, router: router, size: most, rewrites: rewrites}
 }
 
 // Name is the interface's, empty for all.
 func (c *Capture) Name() string { return c.name }
 
-// Run captures from r until ctx is done, when it returns nil, or until the ring
-// fails, as when its interface was deleted. It closes r.
-func (c *Capture) Run(ctx context.Context, r *ring.Ring) error {
-	c.Begin(r)
-	defer c.End()
-	return c.Work(ctx, func() bool { return false })
-}
-
-// Begin has c read r, until End.
-func (c *Capture) Begin(r *ring.Ring) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ring, c.looked = r, time.Now().UnixNano()
-}
-
-// Work captures until ctx is done or over says so, when it returns nil, or until
-// the ring fails.
+// Work captures until ctx is done or over says so. Its error is the system's.
 func (c *Capture) Work(ctx context.Context, over func() bool) error {
-	poller, err := ring.NewPoller(c.ring)
+	defer func() { c.ended.Store(ctx.Err() != nil) }()
+	poller, err := ring.NewPoller()
 	if err != nil {
 		return err
 	}
 	defer poller.Close()
+	c.reader.Attach(poller)
+	defer c.reader.Detach()
 	stop := context.AfterFunc(ctx, poller.Wake)
 	defer stop()
 	for ctx.Err() == nil && !over() {
 		n := c.Pass()
 		c.busy.Add(time.Now().UnixNano() - c.now)
 		switch {
-		case n >= round:
-		case n > 0 && !c.hurry:
+		case n >= maxPass:
+		case n > 0 && !c.urgent:
 			poller.Rest(n, ring.MaxRest)
-		case n >= crowd:
+		case n >= batchWorthwhile:
 			poller.Rest(n, ring.MinRest)
 		case n > 0:
 		default:
-			if err := poller.Wait(Pause, func() bool { return ctx.Err() != nil }); err != nil {
-				return err
-			}
-			if err := c.Err(); err != nil {
+			// Of an interface that was deleted the reader's capture tells.
+			if err := poller.Wait(Pause, func() bool { return ctx.Err() != nil }); err != nil && !errors.Is(err, ring.ErrGone) {
 				return err
 			}
 		}
@@ -126,34 +109,27 @@ func (c *Capture) Work(ctx context.Context, over func() bool) error {
 	return nil
 }
 
-// Pass takes what is there, a round at most, and delivers it. It returns how
-// many packets that were. It and Err are for who works in the place of Work.
-func (c *Capture) Pass() int { return c.pass(c.ring) }
-
-// Err tells of a ring that failed. An interface that is deleted wakes a poller
-// when it goes down, often before it is gone, and not again: Err is to be asked
-// after Pass. It looks once in Pause.
-func (c *Capture) Err() error {
-	if c.now-c.looked < int64(Pause) {
-		return nil
-	}
-	c.looked = c.now
-	return c.ring.Err()
+// Pass reads what is there, maxPass packets at most, and delivers it. It returns
+// how many packets that were. It is for who works in the place of Work and has
+// attached the reader to a poller of its own.
+func (c *Capture) Pass() int {
+	c.reader.Refresh()
+	return c.pass(c.reader)
 }
 
 // Busy is for how long Work did not sleep.
 func (c *Capture) Busy() time.Duration { return time.Duration(c.busy.Load()) }
 
-// source is where a capture reads: a ring.
+// source is where a pass reads: a capture.Reader.
 type source interface{ Next(*ring.Frame) bool }
 
-func (c *Capture) pass(r source) int {
-	c.rounds.Add(1)
+func (c *Capture) pass(from source) int {
+	c.passes.Add(1)
 	c.now = time.Now().UnixNano()
-	c.hurry = false
+	c.urgent = false
 	n := 0
-	for n < round && r.Next(&c.frame) {
-		c.take(c.frame.Data, c.frame.Wire)
+	for n < maxPass && from.Next(&c.frame) {
+		c.dispatch(c.frame.Data, c.frame.Wire)
 		n++
 	}
 	if n > 0 {
@@ -163,9 +139,9 @@ func (c *Capture) pass(r source) int {
 	return n
 }
 
-// take accounts for one packet: it enters as captured and leaves through one
-// of the other counters.
-func (c *Capture) take(data []byte, wire int) {
+// dispatch accounts for one packet: it enters as captured and leaves through
+// one of the other counters.
+func (c *Capture) dispatch(data []byte, wire int) {
 	c.counts.Captured++
 	p := &c.reply
 	if m := packet.DecodeReply(data, wire, p); m != packet.WellFormed {
@@ -178,49 +154,49 @@ func (c *Capture) take(data []byte, wire int) {
 			break
 		}
 	}
-	l, out := c.router.route(&p.Dst)
-	if out == noSession {
+	out, result := c.router.route(&p.Dst)
+	if result == noSession {
 		var kept bool
-		if l, kept = c.router.hold(p, c.now); kept {
+		if out, kept = c.router.hold(p, c.now); kept {
 			c.counts.Held++
 			return
 		}
 	}
 	switch {
-	case l != nil:
-		c.append(l, p)
-	case out == linkDown:
+	case out != nil:
+		c.append(out, p)
+	case result == linkDown:
 		c.counts.LinkDown++
 	default:
 		c.counts.NoSession++
 	}
 }
 
-// append puts p into l's batch.
-func (c *Capture) append(l *Lane, p *packet.Reply) {
-	for len(c.batches) <= l.slot {
+// append puts p into the batch of an outlet.
+func (c *Capture) append(out *Outlet, p *packet.Reply) {
+	for len(c.batches) <= out.slot {
 		c.batches = append(c.batches, batch{})
 	}
-	b := &c.batches[l.slot]
-	if b.lane != l {
-		if b.lane == nil {
-			c.touched = append(c.touched, l.slot)
+	b := &c.batches[out.slot]
+	if b.outlet != out {
+		if b.outlet == nil {
+			c.touched = append(c.touched, out.slot)
 		} else {
-			c.deliver(b) // the slot changed hands within a round
+			c.deliver(b) // the slot changed hands within a pass
 		}
-		b.lane = l
+		b.outlet = out
 	}
 	if b.replies = append(b.replies, *p); len(b.replies) >= c.size {
 		c.deliver(b)
 	}
 }
 
-// flush delivers the round's batches.
+// flush delivers the batches of the pass.
 func (c *Capture) flush() {
 	for _, i := range c.touched {
 		b := &c.batches[i]
 		c.deliver(b)
-		b.lane = nil
+		b.outlet = nil
 	}
 	c.touched = c.touched[:0]
 }
@@ -229,108 +205,16 @@ func (c *Capture) deliver(b *batch) {
 	if len(b.replies) == 0 {
 		return
 	}
-	c.hurry = c.hurry || b.lane.Hurrying()
-	b.lane.sink.Deliver(b.replies)
+	c.urgent = c.urgent || b.outlet.Urgent()
+	b.outlet.sink.Deliver(b.replies)
 	c.counts.Routed += uint64(len(b.replies))
 	b.replies = b.replies[:0]
 }
 
-// End closes the ring and keeps its counts.
-func (c *Capture) End() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_ = c.ring.Close() // nothing is written through a ring
-	st, _ := c.ring.Stats()
-	c.ring = nil
-	c.past.Packets += st.Packets
-	c.past.Drops += st.Drops
-}
-
-// RingStats are the kernel's counts of the capture's rings.
-func (c *Capture) RingStats() (packets, drops uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	packets, drops = c.past.Packets, c.past.Drops
-	if c.ring != nil {
-		// An error leaves the last counts, which are the best there is.
-		st, _ := c.ring.Stats()
-		packets, drops = packets+st.Packets, drops+st.Drops
-	}
-	return packets, drops
-}
-
-// Beat returns when the capture has looked for replies once more, or has no
-// ring. Within Pause it has, if it is not stuck.
+// Beat returns when the capture has looked for replies once more, or Work has
+// ended with its context. Within Pause it has, if it is not stuck.
 func (c *Capture) Beat() {
-	for before := c.rounds.Load(); c.rounds.Load() == before; time.Sleep(Pause / 10) {
-		c.mu.Lock()
-		idle := c.ring == nil
-		c.mu.Unlock()
-		if idle {
-			return
-		}
+	for before := c.passes.Load(); c.passes.Load() == before && !c.ended.Load(); {
+		time.Sleep(Pause / 10)
 	}
-}
-
-// Counts says what became of the packets of a capture, or of several:
-//
-//	Captured = Routed + NoSession + LinkDown + Held + the sum of Malformed
-type Counts struct {
-	Captured  uint64
-	Routed    uint64    // delivered to a lane
-	NoSession uint64    // nobody claims the destination
-	LinkDown  uint64    // who claims it has no lane at present
-	Held      uint64    // kept for a claim to come; what became of them the router counts
-	Malformed [5]uint64 // by packet.Malformed
-}
-
-// Counts may be called from any goroutine.
-func (c *Capture) Counts() Counts { return c.totals.load() }
-
-// Add adds o to c.
-func (c *Counts) Add(o Counts) {
-	c.Captured += o.Captured
-	c.Routed += o.Routed
-	c.NoSession += o.NoSession
-	c.LinkDown += o.LinkDown
-	c.Held += o.Held
-	for i, n := range o.Malformed {
-		c.Malformed[i] += n
-	}
-}
-
-// counters are Counts that one goroutine adds to, once a round.
-type counters struct {
-	captured, routed, noSession, linkDown, held atomic.Uint64
-	malformed                                   [5]atomic.Uint64
-}
-
-// add publishes r and empties it. Captured goes last, so that a reader who loads
-// it first never finds packets that are nowhere.
-func (t *counters) add(r *Counts) {
-	t.routed.Add(r.Routed)
-	t.noSession.Add(r.NoSession)
-	t.linkDown.Add(r.LinkDown)
-	t.held.Add(r.Held)
-	for i, n := range r.Malformed {
-		if n > 0 {
-			t.malformed[i].Add(n)
-		}
-	}
-	t.captured.Add(r.Captured)
-	*r = Counts{}
-}
-
-func (t *counters) load() Counts {
-	c := Counts{
-		Captured:  t.captured.Load(),
-		Routed:    t.routed.Load(),
-		NoSession: t.noSession.Load(),
-		LinkDown:  t.linkDown.Load(),
-		Held:      t.held.Load(),
-	}
-	for i := range t.malformed {
-		c.Malformed[i] = t.malformed[i].Load()
-	}
-	return c
 }

@@ -46,16 +46,16 @@ func TestEveryPacketLeavesThroughOneCounter(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	r := NewRouter(time.Minute, 50)
 	sinks := []*basket{new(basket), new(basket), new(basket)}
-	var lanes []*Lane
+	var outlets []*Outlet
 	for i, claims := range [][]netip.Prefix{prefixes("10.1.3.0/24", "2001:db8:3::/48"), prefixes("10.1.4.0/24"), nil} {
 		l, err := r.Join(Member{ID: [16]byte{byte(i + 1)}, Count: 1, Claims: claims}, sinks[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		lanes = append(lanes, l)
+		outlets = append(outlets, l)
 	}
-	r.Leave(lanes[1])
-	c := NewCapture("eth0", r, 100, nil)
+	r.Leave(outlets[1])
+	c := NewCapture("eth0", nil, r, 100, nil)
 	var source frames
 	kinds := []string{"10.1.3.%d:%d", "10.1.4.%d:%d", "192.0.2.%d:%d", "[2001:db8:3::%d]:%d"}
 	total := 0
@@ -80,9 +80,9 @@ func TestEveryPacketLeavesThroughOneCounter(t *testing.T) {
 		}
 		if rnd.IntN(3) == 0 {
 			e := endpoint(fmt.Sprintf(kinds[2], rnd.IntN(20), 1+rnd.IntN(3)))
-			r.AddFlows(lanes[2], []packet.Endpoint{e})
+			r.AddFlows(outlets[2], []packet.Endpoint{e})
 			if rnd.IntN(2) == 0 {
-				r.DelFlows(lanes[2], []packet.Endpoint{e})
+				r.DelFlows(outlets[2], []packet.Endpoint{e})
 			}
 		}
 		if rnd.IntN(50) == 0 {
@@ -128,7 +128,7 @@ func TestRepliesAreDeliveredInOrderAndNoMoreThanAskedForAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := NewCapture("", r, 16, nil)
+	c := NewCapture("", nil, r, 16, nil)
 	var source frames
 	for i := range 1000 {
 		p := segment(packet.ACK, fmt.Sprintf("10.1.%d.1:%d", 3+i%2, 1+i), 0)
@@ -155,21 +155,21 @@ func (s *sizes) Deliver(batch []packet.Reply) {
 	}
 }
 
-func TestLaneThatChangesWithinARoundGetsItsOwnReplies(t *testing.T) {
+func TestOutletThatChangesWithinAPassGetsItsOwnReplies(t *testing.T) {
 	r := NewRouter(time.Minute, 0)
 	first, second := new(basket), new(basket)
 	l, err := r.Join(member(1, "10.1.3.0/24"), first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewCapture("", r, 0, nil)
+	c := NewCapture("", nil, r, 0, nil)
 	b := segment(packet.ACK, "10.1.3.1:1", 0)
-	c.take(b, len(b))
+	c.dispatch(b, len(b))
 	r.Leave(l)
 	if _, err := r.Join(member(1, "10.1.3.0/24"), second); err != nil {
 		t.Fatal(err)
 	}
-	c.take(b, len(b))
+	c.dispatch(b, len(b))
 	c.flush()
 	if len(first.got) != 1 || len(second.got) != 1 {
 		t.Errorf("%d and %d", len(first.got), len(second.got))
@@ -182,7 +182,7 @@ func TestRewriteGivesTheReplyItsSessionBack(t *testing.T) {
 	if _, err := r.Join(member(1, "10.1.3.2/32"), s); err != nil {
 		t.Fatal(err)
 	}
-	c := NewCapture("", r, 0, []Rewrite{{packet.AddrFrom(netip.MustParseAddr("172.17.0.2")), packet.AddrFrom(netip.MustParseAddr("10.1.3.2"))}})
+	c := NewCapture("", nil, r, 0, []Rewrite{{packet.AddrFrom(netip.MustParseAddr("172.17.0.2")), packet.AddrFrom(netip.MustParseAddr("10.1.3.2"))}})
 	var source frames
 	source.add(segment(packet.ACK, "172.17.0.2:4000", 0), 0)
 	c.pass(&source)
@@ -198,7 +198,7 @@ func TestReplyThatOvertakesItsClaimIsHeldForIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewCapture("", r, 0, nil)
+	c := NewCapture("", nil, r, 0, nil)
 	var source frames
 	arrive := func(flags packet.Flags, dst string) {
 		source.add(segment(flags, dst, 0), 0)
@@ -243,9 +243,9 @@ func TestReplyThatOvertakesItsClaimIsHeldForIt(t *testing.T) {
 func TestNothingIsHeldWhereAllClaimPrefixes(t *testing.T) {
 	r := NewRouter(time.Minute, 4)
 	join(t, r, member(1, "10.1.3.0/24"))
-	c := NewCapture("", r, 0, nil)
+	c := NewCapture("", nil, r, 0, nil)
 	b := segment(packet.SYN|packet.ACK, "192.0.2.1:1", 0)
-	c.take(b, len(b))
+	c.dispatch(b, len(b))
 	if n := c.counts; n.Held != 0 || n.NoSession != 1 {
 		t.Errorf("%+v", n)
 	}
@@ -265,7 +265,7 @@ func TestDelayTableAgreesWithAList(t *testing.T) {
 			d.put(&p, now)
 			model = append(model, p)
 		case 2:
-			got := d.take(e, nil)
+			got := d.remove(e, nil)
 			var want []packet.Reply
 			for i := range model {
 				if model[i].Dst == e {
@@ -285,7 +285,7 @@ func TestDelayTableAgreesWithAList(t *testing.T) {
 		}
 	}
 	for port := range uint16(5) {
-		d.take(packet.Endpoint{Port: port}, nil)
+		d.remove(packet.Endpoint{Port: port}, nil)
 	}
 	if d.held.Load() != 0 || len(d.last) != 0 {
 		t.Errorf("%d held, %d endpoints remain", d.held.Load(), len(d.last))
@@ -305,7 +305,7 @@ func TestReplyPathDoesNotAllocate(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.AddFlows(l, []packet.Endpoint{endpoint("192.0.2.1:1")})
-	c := NewCapture("", r, 0, nil)
+	c := NewCapture("", nil, r, 0, nil)
 	var all frames
 	for i := range 100 {
 		all.add(segment(packet.ACK, fmt.Sprintf("10.1.3.%d:80", i), 1448), 1448)
@@ -333,7 +333,7 @@ func BenchmarkPass(b *testing.B) {
 	if _, err := r.Join(member(1, "10.1.3.0/24"), &delivered); err != nil {
 		b.Fatal(err)
 	}
-	c := NewCapture("", r, 0, nil)
+	c := NewCapture("", nil, r, 0, nil)
 	var all frames
 	for i := range 200 {
 		all.add(segment(packet.ACK, fmt.Sprintf("10.1.3.%d:80", i), 1448), 1448)

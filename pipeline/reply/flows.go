@@ -25,16 +25,16 @@ type flowSlot struct {
 	state  atomic.Uint64 // owner's number, port, kind, version
 	hi, lo atomic.Uint64 // address
 
-	// The writer's own: which list of which lane last named the flow.
-	sync uint32
-	lane uint8
+	// The writer's own: which list of which outlet last named the flow.
+	sync   uint32
+	outlet uint8
 }
 
 // flowFact is what the table knows of an endpoint.
 type flowFact struct {
-	owner uint16
-	lane  uint8
-	sync  uint32
+	owner  uint16
+	outlet uint8
+	sync   uint32
 }
 
 // Layout of flowSlot.state: bits 0-15 owner, 16-31 port, 32-33 kind, the rest a
@@ -104,13 +104,13 @@ func (f *flows) slot(e *packet.Endpoint) *flowSlot {
 }
 
 func (s *flowSlot) fact() flowFact {
-	return flowFact{owner: uint16(s.state.Load()), lane: s.lane, sync: s.sync}
+	return flowFact{owner: uint16(s.state.Load()), outlet: s.outlet, sync: s.sync}
 }
 
 // set writes what the table knows of e, whether it is there or not.
 func (f *flows) set(e *packet.Endpoint, fact flowFact) {
 	if s := f.slot(e); s != nil {
-		s.lane, s.sync = fact.lane, fact.sync
+		s.outlet, s.sync = fact.outlet, fact.sync
 		if state := s.state.Load(); uint16(state) != fact.owner {
 			s.state.Store((state+slotVersion)&^0xffff | uint64(fact.owner))
 		}
@@ -147,7 +147,7 @@ func (s *flowSlot) write(e *packet.Endpoint, fact flowFact) {
 	s.state.Store(version + slotVersion | slotDeleted<<32)
 	s.hi.Store(binary.BigEndian.Uint64(e.Addr[:8]))
 	s.lo.Store(binary.BigEndian.Uint64(e.Addr[8:]))
-	s.lane, s.sync = fact.lane, fact.sync
+	s.outlet, s.sync = fact.outlet, fact.sync
 	s.state.Store(version + 2*slotVersion | slotLive<<32 | uint64(e.Port)<<16 | uint64(fact.owner))
 }
 

@@ -1,7 +1,9 @@
 // Package reply brings the target's replies to the tcpcopy whose session they
 // belong to: Capture reads them from the interfaces, Router knows whose they
-// are, a Sink takes them away. It serves intercept, where a sink is a link, and
-// tcpcopy itself, where the replies come home without an intercept.
+// are, a Sink carries them off. It serves intercept, where a sink is a link, and
+// tcpcopy itself, where replies are captured without an intercept. It knows
+// who claims which addresses and endpoints. It does not know sessions, links,
+// or where an interface's packets come from when it went away and came back.
 package reply
 
 import (
@@ -18,54 +20,54 @@ type Sink interface {
 	Deliver(batch []packet.Reply)
 }
 
-// Member is one lane of an owner as it presents itself. A tcpcopy is an owner;
-// each of its links is a lane.
+// Member is one outlet of an owner as it presents itself. A tcpcopy is an owner;
+// each of its links is an outlet.
 type Member struct {
 	ID     [16]byte // of the owner
 	Name   string   // of the owner, for messages
-	Index  int      // which of its Count lanes
+	Index  int      // which of its Count outlets
 	Count  int
 	Claims []netip.Prefix // of the owner, all of them; masked
 }
 
-// Lane is a sink in the router, from Join to Leave.
-type Lane struct {
-	sink  Sink
-	owner *owner
-	index int
-	slot  int // small number that no other present lane has, for tables of captures
-	sync  uint32
-	hurry atomic.Bool
+// Outlet is a sink in the router, from Join to Leave.
+type Outlet struct {
+	sink   Sink
+	owner  *owner
+	index  int
+	slot   int // small number that no other present outlet has, for tables of captures
+	sync   uint32
+	urgent atomic.Bool
 }
 
-// Hurry says whether who is behind the lane waits for its replies. Then a
+// SetUrgent says whether who is behind the outlet waits for its replies. Then a
 // capture does not keep them for the sake of others.
-func (l *Lane) Hurry(on bool) { l.hurry.Store(on) }
+func (out *Outlet) SetUrgent(on bool) { out.urgent.Store(on) }
 
-// Hurrying reports what Hurry said last.
-func (l *Lane) Hurrying() bool { return l.hurry.Load() }
+// Urgent reports what SetUrgent said last.
+func (out *Outlet) Urgent() bool { return out.urgent.Load() }
 
-// owner is who claims endpoints. The router's lock guards it, but for lanes.
+// owner is who claims endpoints. The router's lock guards it, but for outlets.
 type owner struct {
-	id     [16]byte
-	name   string
-	number uint16 // its index in Router.owners
-	lanes  atomic.Pointer[[]*Lane]
-	alive  int   // lanes that are there
-	left   int64 // when the last lane left, ns
-	claims []span
+	id      [16]byte
+	name    string
+	number  uint16 // its index in Router.owners
+	outlets atomic.Pointer[[]*Outlet]
+	alive   int   // outlets that are there
+	left    int64 // when the last outlet left, ns
+	claims  []span
 }
 
-// lane is the lane that replies to port go through: the one that Shard names,
+// outlet is the outlet that replies to port go through: the one that Shard names,
 // so that the replies of a connection stay in order, or the next while that is
 // away. nil if none is there.
-func (o *owner) lane(port uint16) *Lane {
-	lanes := *o.lanes.Load()
-	n := len(lanes)
+func (o *owner) outlet(port uint16) *Outlet {
+	outlets := *o.outlets.Load()
+	n := len(outlets)
 	at := packet.Shard(port, n)
 	for range n {
-		if l := lanes[at]; l != nil {
-			return l
+		if out := outlets[at]; out != nil {
+			return out
 		}
 		if at++; at == n {
 			at = 0
@@ -74,15 +76,15 @@ func (o *owner) lane(port uint16) *Lane {
 	return nil
 }
 
-// setLane puts l, which may be nil, at index among n lanes.
-func (o *owner) setLane(index, n int, l *Lane) {
-	lanes := make([]*Lane, n)
-	copy(lanes, *o.lanes.Load())
-	lanes[index] = l
-	o.lanes.Store(&lanes)
+// setOutlet puts out, which may be nil, at index among n outlets.
+func (o *owner) setOutlet(index, n int, out *Outlet) {
+	outlets := make([]*Outlet, n)
+	copy(outlets, *o.outlets.Load())
+	outlets[index] = out
+	o.outlets.Store(&outlets)
 	o.alive = 0
-	for _, l := range lanes {
-		if l != nil {
+	for _, out := range outlets {
+		if out != nil {
 			o.alive++
 		}
 	}

@@ -16,7 +16,7 @@ const (
 	MaxFlows  = 4 << 20
 )
 
-// Router knows which lane a reply belongs to. Owners claim prefixes, which it
+// Router knows which outlet a reply belongs to. Owners claim prefixes, which it
 // looks up in a sorted table, or single endpoints, which it keeps in a hash
 // table; readers take no lock on either. It is made by NewRouter.
 type Router struct {
@@ -30,11 +30,11 @@ type Router struct {
 	released   atomic.Uint64 // held replies that were delivered after all
 
 	mu    sync.Mutex // held by whoever changes the above
-	slots []bool     // of lanes, in use
+	slots []bool     // of outlets, in use
 	syncs uint32     // lists of flows begun
 }
 
-// NewRouter makes a router that keeps the claims of an owner without lanes for
+// NewRouter makes a router that keeps the claims of an owner without outlets for
 // grace, and holds up to delay replies whose claims are on their way.
 func NewRouter(grace time.Duration, delay int) *Router {
 	r := &Router{grace: grace, delay: delayTable{size: delay}}
@@ -44,20 +44,20 @@ func NewRouter(grace time.Duration, delay int) *Router {
 	return r
 }
 
-// Join puts a lane into the router. m's claims replace those that its owner made
+// Join puts an outlet into the router. m's claims replace those that its owner made
 // before. They may not overlap those of another owner, unless that one has no
-// lane any more: then it loses what it had claimed. An error is one line for
+// outlet any more: then it loses what it had claimed. An error is one line for
 // the peer.
-func (r *Router) Join(m Member, sink Sink) (*Lane, error) {
+func (r *Router) Join(m Member, sink Sink) (*Outlet, error) {
 	if m.Count < 1 || m.Index < 0 || m.Index >= m.Count {
 		return nil, fmt.Errorf("connection %d of %d does not exist", m.Index, m.Count)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o := r.owner(m.ID)
-	if o != nil && len(*o.lanes.Load()) != m.Count {
+	if o != nil && len(*o.outlets.Load()) != m.Count {
 		if o.alive > 0 {
-			return nil, fmt.Errorf("%s has %d connections here, not %d", o.name, len(*o.lanes.Load()), m.Count)
+			return nil, fmt.Errorf("%s has %d connections here, not %d", o.name, len(*o.outlets.Load()), m.Count)
 		}
 		r.free(o)
 		o = nil
@@ -65,7 +65,7 @@ func (r *Router) Join(m Member, sink Sink) (*Lane, error) {
 	fresh := o == nil
 	if fresh {
 		o = &owner{id: m.ID}
-		o.lanes.Store(&[]*Lane{})
+		o.outlets.Store(&[]*Outlet{})
 	}
 	claims := make([]span, 0, len(m.Claims))
 	for _, p := range m.Claims {
@@ -89,25 +89,25 @@ func (r *Router) Join(m Member, sink Sink) (*Lane, error) {
 		r.flowOwners.Add(1)
 	}
 	o.name, o.claims = m.Name, claims
-	l := &Lane{sink: sink, owner: o, index: m.Index, slot: r.slot()}
-	if old := *o.lanes.Load(); m.Index < len(old) && old[m.Index] != nil {
+	out := &Outlet{sink: sink, owner: o, index: m.Index, slot: r.slot()}
+	if old := *o.outlets.Load(); m.Index < len(old) && old[m.Index] != nil {
 		r.slots[old[m.Index].slot] = false
 	}
-	o.setLane(m.Index, m.Count, l)
+	o.setOutlet(m.Index, m.Count, out)
 	r.buildSpans()
-	return l, nil
+	return out, nil
 }
 
-// Leave takes l out. The owner's claims stay for the grace.
-func (r *Router) Leave(l *Lane) {
+// Leave removes an outlet. The owner's claims stay for the grace.
+func (r *Router) Leave(out *Outlet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.present(l) {
+	if !r.present(out) {
 		return
 	}
-	r.slots[l.slot] = false
-	l.owner.setLane(l.index, len(*l.owner.lanes.Load()), nil)
-	l.owner.left = time.Now().UnixNano()
+	r.slots[out.slot] = false
+	out.owner.setOutlet(out.index, len(*out.owner.outlets.Load()), nil)
+	out.owner.left = time.Now().UnixNano()
 }
 
 // Sweep drops what has run out: held replies, claims of owners that are gone.
@@ -125,9 +125,9 @@ func (r *Router) Sweep(now time.Time) {
 
 // AddFlows claims es for l's owner and returns how many it does not get,
 // because another owner has them or the table is full.
-func (r *Router) AddFlows(l *Lane, es []packet.Endpoint) (refused int) {
+func (r *Router) AddFlows(out *Outlet, es []packet.Endpoint) (refused int) {
 	r.mu.Lock()
-	if !r.present(l) {
+	if !r.present(out) {
 		r.mu.Unlock()
 		return len(es)
 	}
@@ -135,12 +135,12 @@ func (r *Router) AddFlows(l *Lane, es []packet.Endpoint) (refused int) {
 	table := *r.spans.Load()
 	for i := range es {
 		e := &es[i]
-		if n, ok := r.flows.find(e); ok && owners[n] != l.owner && owners[n].alive > 0 {
+		if n, ok := r.flows.find(e); ok && owners[n] != out.owner && owners[n].alive > 0 {
 			refused++
 			continue
 		}
 		switch o := table.find(&e.Addr); {
-		case o == l.owner:
+		case o == out.owner:
 			continue // its prefix covers it
 		case o != nil && o.alive > 0:
 			refused++
@@ -150,66 +150,63 @@ func (r *Router) AddFlows(l *Lane, es []packet.Endpoint) (refused int) {
 			refused++
 			continue
 		}
-		r.flows.set(e, flowFact{owner: l.owner.number, lane: uint8(l.index), sync: l.sync})
+		r.flows.set(e, flowFact{owner: out.owner.number, outlet: uint8(out.index), sync: out.sync})
 	}
 	r.mu.Unlock()
 	// Always under the table's lock: a capture that did not find the claim may
 	// be about to put its reply there.
-	r.release(l, es)
+	r.deliverHeld(out, es)
 	return refused
 }
 
 // DelFlows gives back what AddFlows claimed.
-func (r *Router) DelFlows(l *Lane, es []packet.Endpoint) {
+func (r *Router) DelFlows(out *Outlet, es []packet.Endpoint) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.present(l) {
+	if !r.present(out) {
 		return
 	}
 	for i := range es {
-		if s := r.flows.slot(&es[i]); s != nil && s.fact().owner == l.owner.number {
+		if s := r.flows.slot(&es[i]); s != nil && s.fact().owner == out.owner.number {
 			s.drop()
 			r.flows.live.Add(-1)
 		}
 	}
 }
 
-// BeginList says that l is about to name all its flows; EndList that it has.
+// BeginList says that out is about to name all its flows; EndList that it has.
 // Those that an earlier connection had claimed and this list did not are gone
 // then.
-func (r *Router) BeginList(l *Lane) {
+func (r *Router) BeginList(out *Outlet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.syncs++
-	l.sync = r.syncs
+	out.sync = r.syncs
 }
 
 // EndList ends what BeginList began.
-func (r *Router) EndList(l *Lane) {
+func (r *Router) EndList(out *Outlet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.present(l) {
+	if !r.present(out) {
 		return
 	}
 	r.flows.remove(func(f flowFact) bool {
-		return f.owner == l.owner.number && int(f.lane) == l.index && f.sync != l.sync
+		return f.owner == out.owner.number && int(f.outlet) == out.index && f.sync != out.sync
 	})
 }
 
-// Claim is a prefix that an owner claims.
-type Claim struct {
-	Prefix netip.Prefix
-	Owner  string
-}
-
-// Claims returns the prefixes that are claimed now.
-func (r *Router) Claims() []Claim {
-	table := *r.spans.Load()
-	cs := make([]Claim, len(table))
-	for i, s := range table {
-		cs[i] = Claim{s.prefix, s.owner.name}
+// Claims yields the prefixes that are claimed now, each with its owner's name,
+// and the zero Prefix where single endpoints are claimed.
+func (r *Router) Claims(yield func(p netip.Prefix, owner string) bool) {
+	for _, s := range *r.spans.Load() {
+		if !yield(s.prefix, s.owner.name) {
+			return
+		}
 	}
-	return cs
+	if r.flows.live.Load() > 0 {
+		yield(netip.Prefix{}, "those that claim clients' own addresses")
+	}
 }
 
 // RouterStats are a router's gauges, and what became of the replies that its
@@ -240,11 +237,11 @@ type outcome uint8
 const (
 	routed    outcome = iota
 	noSession         // nobody claims its destination
-	linkDown          // its owner has no lane at present
+	linkDown          // its owner has no outlet at present
 )
 
-// route finds the lane of a reply to e. Any goroutine may call it.
-func (r *Router) route(e *packet.Endpoint) (*Lane, outcome) {
+// route finds the outlet of a reply to e. Any goroutine may call it.
+func (r *Router) route(e *packet.Endpoint) (*Outlet, outcome) {
 	var o *owner
 	if n, ok := r.flows.find(e); ok {
 		// Between find and here the owner may have gone.
@@ -257,16 +254,16 @@ func (r *Router) route(e *packet.Endpoint) (*Lane, outcome) {
 	if o == nil {
 		return nil, noSession
 	}
-	if l := o.lane(e.Port); l != nil {
-		return l, routed
+	if out := o.outlet(e.Port); out != nil {
+		return out, routed
 	}
 	return nil, linkDown
 }
 
 // hold keeps p, which nobody claims, if it may be the first of a session whose
 // claim is on its way: the answer to a SYN. If the claim came in this moment,
-// its lane is returned.
-func (r *Router) hold(p *packet.Reply, now int64) (l *Lane, kept bool) {
+// its outlet is returned.
+func (r *Router) hold(p *packet.Reply, now int64) (out *Outlet, kept bool) {
 	if p.Flags&(packet.SYN|packet.RST) == 0 || r.flowOwners.Load() == 0 || r.delay.size == 0 {
 		return nil, false
 	}
@@ -274,25 +271,25 @@ func (r *Router) hold(p *packet.Reply, now int64) (l *Lane, kept bool) {
 	defer r.delay.mu.Unlock()
 	// AddFlows first fills the table and then looks here, so a claim is seen
 	// by one of both.
-	if l, _ := r.route(&p.Dst); l != nil {
-		return l, false
+	if out, _ := r.route(&p.Dst); out != nil {
+		return out, false
 	}
 	r.delay.put(p, now)
 	return nil, true
 }
 
-// release delivers to l what was held for es.
-func (r *Router) release(l *Lane, es []packet.Endpoint) {
+// deliverHeld delivers to out what was held for es.
+func (r *Router) deliverHeld(out *Outlet, es []packet.Endpoint) {
 	var batch []packet.Reply
 	r.delay.mu.Lock()
 	for _, e := range es {
-		if to, _ := r.route(&e); to != nil && to.owner == l.owner {
-			batch = r.delay.take(e, batch)
+		if to, _ := r.route(&e); to != nil && to.owner == out.owner {
+			batch = r.delay.remove(e, batch)
 		}
 	}
 	r.delay.mu.Unlock()
 	if len(batch) > 0 {
 		r.released.Add(uint64(len(batch)))
-		l.sink.Deliver(batch)
+		out.sink.Deliver(batch)
 	}
 }

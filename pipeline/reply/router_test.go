@@ -36,12 +36,12 @@ func prefixes(ps ...string) []netip.Prefix {
 
 func endpoint(s string) packet.Endpoint { return packet.EndpointFrom(netip.MustParseAddrPort(s)) }
 
-// member is the tcpcopy of that number with one lane.
+// member is the tcpcopy of that number with one outlet.
 func member(n byte, claims ...string) Member {
 	return Member{ID: [16]byte{n}, Name: fmt.Sprintf("S%d", n), Count: 1, Claims: prefixes(claims...)}
 }
 
-func join(t testing.TB, r *Router, m Member) *Lane {
+func join(t testing.TB, r *Router, m Member) *Outlet {
 	t.Helper()
 	l, err := r.Join(m, new(basket))
 	if err != nil {
@@ -50,7 +50,7 @@ func join(t testing.TB, r *Router, m Member) *Lane {
 	return l
 }
 
-func (r *Router) owns(t *testing.T, e string, want *Lane) {
+func (r *Router) owns(t *testing.T, e string, want *Outlet) {
 	t.Helper()
 	to := endpoint(e)
 	if l, _ := r.route(&to); l != want {
@@ -62,7 +62,7 @@ func TestPrefixesRouteToTheirOwner(t *testing.T) {
 	r := NewRouter(time.Minute, 0)
 	a := join(t, r, member(1, "10.1.3.0/24", "2001:db8:3::/48"))
 	b := join(t, r, member(2, "10.1.4.0/24", "10.1.5.7/32", "2001:db8:4::/64"))
-	for e, want := range map[string]*Lane{
+	for e, want := range map[string]*Outlet{
 		"10.1.2.255:1":             nil,
 		"10.1.3.0:1":               a,
 		"10.1.3.255:65535":         a,
@@ -142,7 +142,7 @@ func TestClaimsThatOverlapAreRefusedByName(t *testing.T) {
 		if tt.why == "" && err != nil || tt.why != "" && (err == nil || !strings.Contains(err.Error(), tt.why)) {
 			t.Errorf("%s beside %s: %v, want %q", tt.wants, tt.has, err, tt.why)
 		}
-		if got := len(r.Claims()); err != nil && got != 1 {
+		if got := r.Stats().Claims; err != nil && got != 1 {
 			t.Errorf("%d claims after a refusal", got)
 		}
 		first, _ := netip.ParsePrefix(tt.has)
@@ -162,7 +162,7 @@ func TestOwnerMayNestItsClaimsAndReplaceThem(t *testing.T) {
 	r.owns(t, "10.2.0.0:1", now)
 }
 
-func TestClaimsOutliveTheirLaneForTheGrace(t *testing.T) {
+func TestClaimsOutliveTheirOutletForTheGrace(t *testing.T) {
 	r := NewRouter(time.Minute, 0)
 	l := join(t, r, member(1, "10.1.3.0/24"))
 	e := endpoint("10.1.4.1:1")
@@ -189,7 +189,7 @@ func TestClaimsOutliveTheirLaneForTheGrace(t *testing.T) {
 	join(t, r, member(2, "10.1.3.0/24"))
 }
 
-func TestOwnerWithoutLanesGivesWay(t *testing.T) {
+func TestOwnerWithoutOutletsGivesWay(t *testing.T) {
 	r := NewRouter(time.Hour, 0)
 	gone := join(t, r, member(1, "10.1.3.0/24"))
 	r.AddFlows(gone, []packet.Endpoint{endpoint("192.0.2.1:1")})
@@ -201,34 +201,34 @@ func TestOwnerWithoutLanesGivesWay(t *testing.T) {
 	r.owns(t, "10.1.3.1:1", now)
 }
 
-func TestRepliesOfAConnectionKeepToOneLaneWhileItIsThere(t *testing.T) {
+func TestRepliesOfAConnectionKeepToOneOutletWhileItIsThere(t *testing.T) {
 	r := NewRouter(time.Minute, 0)
 	m := member(1, "10.1.3.0/24")
 	m.Count = 3
-	var lanes []*Lane
+	var outlets []*Outlet
 	for m.Index = range 3 {
-		lanes = append(lanes, join(t, r, m))
+		outlets = append(outlets, join(t, r, m))
 	}
 	for port := range 1000 {
 		e := endpoint(fmt.Sprintf("10.1.3.1:%d", port))
-		if l, _ := r.route(&e); l != lanes[packet.Shard(e.Port, 3)] {
-			t.Fatal("another lane than Shard's")
+		if l, _ := r.route(&e); l != outlets[packet.Shard(e.Port, 3)] {
+			t.Fatal("another outlet than Shard's")
 		}
 	}
-	r.Leave(lanes[0])
+	r.Leave(outlets[0])
 	for port := range 1000 {
 		e := endpoint(fmt.Sprintf("10.1.3.1:%d", port))
 		l, _ := r.route(&e)
-		if at := packet.Shard(e.Port, 3); l == nil || at != 0 && l != lanes[at] {
-			t.Fatal("a lane that left moves others")
+		if at := packet.Shard(e.Port, 3); l == nil || at != 0 && l != outlets[at] {
+			t.Fatal("an outlet that left moves others")
 		}
 	}
 	m.Count, m.Index = 2, 0
 	if _, err := r.Join(m, new(basket)); err == nil || !strings.Contains(err.Error(), "has 3 connections here, not 2") {
 		t.Error(err)
 	}
-	r.Leave(lanes[1])
-	r.Leave(lanes[2])
+	r.Leave(outlets[1])
+	r.Leave(outlets[2])
 	join(t, r, m)
 }
 
@@ -258,7 +258,7 @@ func TestFlowsOfOthersAreRefused(t *testing.T) {
 	r.owns(t, "192.0.2.1:1", b)
 }
 
-func TestListReplacesWhatAnEarlierConnectionOfTheLaneClaimed(t *testing.T) {
+func TestListReplacesWhatAnEarlierConnectionOfTheOutletClaimed(t *testing.T) {
 	r := NewRouter(time.Minute, 0)
 	m := member(1)
 	m.Count = 2
@@ -270,7 +270,7 @@ func TestListReplacesWhatAnEarlierConnectionOfTheLaneClaimed(t *testing.T) {
 	r.Leave(l)
 	m.Index = 0
 	l = join(t, r, m)
-	r.owns(t, "192.0.2.1:1", r.laneFor("192.0.2.1:1"))
+	r.owns(t, "192.0.2.1:1", r.outletFor("192.0.2.1:1"))
 	r.BeginList(l)
 	r.AddFlows(l, []packet.Endpoint{endpoint("192.0.2.1:2"), endpoint("192.0.2.1:4")})
 	r.EndList(l)
@@ -282,7 +282,7 @@ func TestListReplacesWhatAnEarlierConnectionOfTheLaneClaimed(t *testing.T) {
 	}
 }
 
-func (r *Router) laneFor(e string) *Lane {
+func (r *Router) outletFor(e string) *Outlet {
 	to := endpoint(e)
 	l, _ := r.route(&to)
 	return l
@@ -307,7 +307,7 @@ func TestFlowTableAgreesWithAMap(t *testing.T) {
 			f.live.Add(-1)
 			delete(model, e)
 		case rnd.IntN(2) == 0:
-			fact := flowFact{owner: uint16(rnd.Uint32N(3)), lane: uint8(rnd.Uint32N(2)), sync: rnd.Uint32N(9)}
+			fact := flowFact{owner: uint16(rnd.Uint32N(3)), outlet: uint8(rnd.Uint32N(2)), sync: rnd.Uint32N(9)}
 			f.set(&e, fact)
 			model[e] = fact
 		default:
@@ -413,5 +413,24 @@ func BenchmarkRouteFlow(b *testing.B) {
 	for b.Loop() {
 		r.route(&es[i*7919%len(es)])
 		i++
+	}
+}
+
+func TestClaimsOfPrefixesAndOfEndpointsAreNamed(t *testing.T) {
+	r := NewRouter(time.Minute, 0)
+	join(t, r, member(1, "10.1.3.0/24", "2001:db8:3::/48"))
+	flows := join(t, r, member(2))
+	named := func() (out []string) {
+		for p, owner := range r.Claims {
+			out = append(out, fmt.Sprintf("%s %v", owner, p.IsValid()))
+		}
+		return out
+	}
+	if got := named(); !slices.Equal(got, []string{"S1 true", "S1 true"}) {
+		t.Errorf("claimed are %q", got)
+	}
+	r.AddFlows(flows, []packet.Endpoint{endpoint("192.0.2.1:1")})
+	if got := named(); len(got) != 3 || !strings.HasSuffix(got[2], "false") {
+		t.Errorf("claimed are %q", got)
 	}
 }

@@ -88,7 +88,7 @@ func (b *bed) settle() {
 		}
 		b.core.Connect(&b.s, b.now)
 	}
-	b.core.Reap()
+	b.core.FreeSent()
 	if msg := invariants(b.core, &b.s, b.now); msg != "" {
 		b.t.Errorf("%s: %+v", msg, b.s)
 	}
@@ -198,7 +198,7 @@ func (b *bed) open() {
 func (b *bed) accept() {
 	b.t.Helper()
 	b.now += Millisecond
-	b.reply(packet.SYN|packet.ACK, 0, 0, int(b.s.iss+1-b.isn))
+	b.reply(packet.SYN|packet.ACK, 0, 0, int(b.s.snd.iss.Sub(Seq(b.isn))+1))
 	b.wantState(Established)
 }
 

@@ -51,20 +51,20 @@ func (r *replay) turn() {
 	r.data = packet.Segment{Flags: packet.ACK | packet.PSH, Seq: r.seq, Ack: r.ack, Payload: r.request, Len: len(r.request)}
 	r.core.Client(&r.s, &r.data, r.now)
 	r.core.Output(&r.s, r.now)
-	r.core.Reap()
+	r.core.FreeSent()
 	r.seq += uint32(len(r.request))
 
 	r.reply.Flags, r.reply.Seq, r.reply.Ack, r.reply.Len = packet.ACK|packet.PSH, r.target, r.seq, r.answer
 	r.core.Reply(&r.s, &r.reply, r.now)
 	r.core.Output(&r.s, r.now)
-	r.core.Reap()
+	r.core.FreeSent()
 	r.target += r.answer
 	r.ack += r.answer
 
 	r.pure = packet.Segment{Flags: packet.ACK, Seq: r.seq, Ack: r.ack}
 	r.core.Client(&r.s, &r.pure, r.now)
 	r.core.Output(&r.s, r.now)
-	r.core.Reap()
+	r.core.FreeSent()
 	_ = r.s.Deadline(r.core)
 }
 

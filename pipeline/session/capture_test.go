@@ -43,8 +43,8 @@ func TestDisorderedCaptureIsPutInOrder(t *testing.T) {
 				if n := b.core.Stats.Dropped[Duplicate]; n != test.twice {
 					t.Errorf("%d bytes of duplicates, want %d", n, test.twice)
 				}
-				if b.s.ahead != 0 || b.s.aheadN != 0 {
-					t.Errorf("%d segments are still ahead", b.s.aheadN)
+				if b.s.online.ahead != 0 || b.s.online.aheadN != 0 {
+					t.Errorf("%d segments are still ahead", b.s.online.aheadN)
 				}
 			})
 		}
@@ -194,7 +194,7 @@ func TestHoleThatClosesLateIsNoLoss(t *testing.T) {
 	b.wait(holeTimeout - Second)
 	b.data(1, 100, 1)
 	b.want("PA 1+200 ack 1")
-	if b.s.holeAt != never {
+	if b.s.online.holeAt != never {
 		t.Error("the timer still runs")
 	}
 }
@@ -251,8 +251,8 @@ func TestNothingStaysBehindTheEnd(t *testing.T) {
 			b.open()
 			b.data(301, 100, 1) // no place for it
 			test.end(b)
-			if b.s.ahead != 0 || b.s.holeAt != never || b.core.Stats.Buffered != 100 {
-				t.Errorf("%d pieces ahead, %d bytes buffered", b.s.aheadN, b.core.Stats.Buffered)
+			if b.s.online.ahead != 0 || b.s.online.holeAt != never || b.core.Stats.Buffered != 100 {
+				t.Errorf("%d pieces ahead, %d bytes buffered", b.s.online.aheadN, b.core.Stats.Buffered)
 			}
 		})
 	}
@@ -336,7 +336,7 @@ func TestSegmentFarAwayIsNotBelieved(t *testing.T) {
 	g.Seq += maxAheadBytes + 1
 	b.core.Client(&b.s, &g, b.now)
 	b.settle()
-	if b.s.ahead != 0 || b.core.Stats.Dropped[ReassemblyLimit] != 100 {
+	if b.s.online.ahead != 0 || b.core.Stats.Dropped[ReassemblyLimit] != 100 {
 		t.Errorf("%+v", b.core.Stats)
 	}
 	b.data(1, 100, 1)

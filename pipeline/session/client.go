@@ -2,11 +2,44 @@ package session
 
 import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 
+// online is the client as the capture shows it: its handshake, and its payload
+// in the order of sequence numbers, up to its end.
+type online struct {
+	// From the client's SYN, or chosen where it was not seen.
+	isn      Seq
+	synMSS   uint16
+	synScale uint8
+	synSACK  bool
+	synTS    bool
+	sawSYN   bool
+
+	hasBase bool
+	ended   bool // the client's FIN or RST is queued
+	endFIN  bool // it is a FIN
+	aheadN  uint16
+
+	base    Seq    // acknowledgment that stands for no response byte read
+	next    Seq    // next byte expected from the client
+	ackSeen Seq    // highest acknowledgment of the client: what it has read of production
+	ackLast Seq    // acknowledgment of the last piece queued
+	first   uint32 // pieces in order, from the oldest that is kept
+	last    uint32
+	ahead   uint32 // pieces beyond a hole, sorted
+	holeAt  Time   // when the hole is given up
+	seenAt  Time   // last packet of the client
+}
+
 // Restarts reports whether g is the SYN of a new connection that uses the
 // same endpoints as s: the owner then calls Superseded, lets s come to its end
-// by itself, and begins another session.
-func (s *Session) Restarts(g *packet.Segment) bool {
-	return g.Flags&(packet.SYN|packet.ACK) == packet.SYN && !(s.sawSYN && g.Seq == s.clientISN)
+// by itself, and begins another session. A recorded connection may come once
+// more with the same SYN, as where the same recording, moved in time, is among
+// the files: behind the connection's end it is no second capture of the first.
+func (c *Core) Restarts(s *Session, g *packet.Segment) bool {
+	if g.Flags&(packet.SYN|packet.ACK) != packet.SYN {
+		return false
+	}
+	same := s.online.sawSYN && Seq(g.Seq) == s.online.isn
+	return !same || c.cfg.Replayed && s.online.ended
 }
 
 // Superseded tells a session that its client has begun anew: nothing more
@@ -22,7 +55,7 @@ func (c *Core) Superseded(s *Session, now Time) {
 		return
 	}
 	c.passHoles(s, now)
-	c.queueEnd(s, pieceRST, s.inNext, s.ackLast)
+	c.queueEnd(s, pieceRST, s.online.next, s.online.ackLast)
 }
 
 // Client takes a captured segment of the session's client.
@@ -36,7 +69,7 @@ func (c *Core) Client(s *Session, g *packet.Segment, now Time) {
 func (c *Core) Copy(s *Session, g *packet.Segment, now Time) { c.client(s, g, now) }
 
 func (c *Core) client(s *Session, g *packet.Segment, now Time) {
-	s.clientAt = c.clientTime(now)
+	s.online.seenAt = c.clientTime(now)
 	if s.state == Closed { // not yet removed
 		c.Stats.Accepted += uint64(g.Len)
 		c.Stats.Dropped[Midstream] += uint64(g.Len)
@@ -47,7 +80,7 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 		return
 	}
 	if g.Flags&packet.SYN != 0 {
-		if s.state == Watching && !s.hasBase && g.Flags&(packet.ACK|packet.RST|packet.FIN) == 0 {
+		if s.state == Watching && !s.online.hasBase && g.Flags&(packet.ACK|packet.RST|packet.FIN) == 0 {
 			c.clientSYN(s, g)
 		}
 		return
@@ -56,14 +89,14 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 		c.watch(s, g, now)
 		return
 	}
-	ack := s.ackLast // of a segment without one
+	ack := s.online.ackLast // of a segment without one
 	if g.Flags&packet.ACK != 0 {
-		ack = g.Ack
-		if !s.hasBase {
-			s.ackNow = s.state == Established
-			s.base, s.ackSeen, s.ackLast, s.hasBase = ack, ack, ack, true
+		ack = Seq(g.Ack)
+		if !s.online.hasBase {
+			s.rcv.ackNow = s.state == Established
+			s.online.base, s.online.ackSeen, s.online.ackLast, s.online.hasBase = ack, ack, ack, true
 		}
-		s.ackSeen = seqMax(s.ackSeen, ack)
+		s.online.ackSeen = s.online.ackSeen.Max(ack)
 	}
 	if g.Len > 0 {
 		c.insert(s, g, ack, now)
@@ -72,14 +105,14 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 	case s.state == Closed || s.state == Watching:
 	case g.Flags&packet.RST != 0:
 		c.passHoles(s, now)
-		if s.hasBase {
-			ack = s.ackSeen // most RSTs acknowledge nothing
+		if s.online.hasBase {
+			ack = s.online.ackSeen // most RSTs acknowledge nothing
 		}
-		c.queueEnd(s, pieceRST, s.inNext, ack)
+		c.queueEnd(s, pieceRST, s.online.next, ack)
 	case g.Flags&packet.FIN != 0:
-		c.insertFIN(s, g.Seq+uint32(g.Len), ack)
+		c.insertFIN(s, Seq(g.Seq).Add(uint32(g.Len)), ack)
 	}
-	if s.state == Parked && s.first != 0 {
+	if s.state == Parked && s.online.first != 0 {
 		c.reopen(s, ClosedByTarget)
 	}
 }
@@ -88,13 +121,14 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 func (c *Core) clientSYN(s *Session, g *packet.Segment) {
 	var o packet.Options
 	packet.ParseOptions(g.Options, &o)
-	s.sawSYN, s.clientISN = true, g.Seq
-	s.synMSS, s.synScale, s.synSACK, s.synTS = o.MSS, o.WindowScale, o.SACKOK, o.HasTimestamp
+	on := &s.online
+	on.sawSYN, on.isn = true, Seq(g.Seq)
+	on.synMSS, on.synScale, on.synSACK, on.synTS = o.MSS, o.WindowScale, o.SACKOK, o.HasTimestamp
 	if o.MSS == 0 {
-		s.synMSS = 536 // RFC 9293, 3.7.1
+		on.synMSS = 536 // RFC 9293, 3.7.1
 	}
-	s.hasBase = false
-	c.start(s, g.Seq)
+	on.hasBase = false
+	c.start(s, on.isn)
 	// Payload of a SYN (RFC 7413) would have to be undone where production
 	// did not take it. Its client sends it again then.
 	c.Stats.Accepted += uint64(g.Len)
@@ -103,12 +137,12 @@ func (c *Core) clientSYN(s *Session, g *packet.Segment) {
 
 // start makes the session ready to be opened with the given initial sequence
 // number.
-func (c *Core) start(s *Session, iss uint32) {
-	s.iss = iss
-	s.inNext, s.released, s.credited = iss+1, iss+1, iss+1
-	s.una, s.nxt = iss+1, iss+1
-	s.keep, s.partial, s.cursor = iss+1, false, 0
-	s.inEnded, s.turnOpen = false, false
+func (c *Core) start(s *Session, iss Seq) {
+	s.snd.iss = iss
+	s.online.next, s.turns.released, s.snd.credited = iss+1, iss+1, iss+1
+	s.snd.una, s.snd.nxt = iss+1, iss+1
+	s.turns.keep, s.turns.partial, s.snd.cursor = iss+1, false, 0
+	s.online.ended, s.turns.open = false, false
 	s.state = Opening
 }
 
@@ -123,24 +157,25 @@ func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 		c.end(s, Midstream)
 		return
 	}
-	end := g.Seq + uint32(g.Len)
-	if g.Len > 0 && s.hasBase && g.Seq == s.inNext && before(s.base, g.Ack) && (s.sawSYN || !c.cfg.OnlyComplete) {
-		if !s.sawSYN {
-			s.synMSS, s.synScale, s.synSACK, s.synTS = 65535, 7, true, true
+	on, seq, ack := &s.online, Seq(g.Seq), Seq(g.Ack)
+	end := seq.Add(uint32(g.Len))
+	if g.Len > 0 && on.hasBase && seq == on.next && on.base.Before(ack) && (on.sawSYN || !c.cfg.OnlyComplete) {
+		if !on.sawSYN {
+			on.synMSS, on.synScale, on.synSACK, on.synTS = 65535, 7, true, true
 			c.Stats.Midstream++
 		}
-		s.base, s.ackSeen, s.ackLast = g.Ack, g.Ack, g.Ack
-		c.start(s, g.Seq-1)
-		c.insert(s, g, g.Ack, now)
+		on.base, on.ackSeen, on.ackLast = ack, ack, ack
+		c.start(s, seq-1)
+		c.insert(s, g, ack, now)
 		return
 	}
-	if !s.hasBase {
-		s.base, s.inNext, s.hasBase = g.Ack, end, true
+	if !on.hasBase {
+		on.base, on.next, on.hasBase = ack, end, true
 	}
-	if before(s.inNext, end) {
-		s.inNext = end
+	if on.next.Before(end) {
+		on.next = end
 		if g.Len > 0 {
-			s.base = seqMax(s.base, g.Ack)
+			on.base = on.base.Max(ack)
 		}
 	}
 	c.Stats.Accepted += uint64(g.Len)
@@ -148,39 +183,39 @@ func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 }
 
 // insert puts payload into its place in the sequence.
-func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
+func (c *Core) insert(s *Session, g *packet.Segment, ack Seq, now Time) {
 	st := &c.Stats
-	seq, b := g.Seq, g.Payload
+	seq, b := Seq(g.Seq), g.Payload
 	st.Accepted += uint64(g.Len)
 	if g.Len > len(b) {
 		st.Dropped[Truncated] += uint64(g.Len)
-		if before(s.inNext, seq+uint32(g.Len)) {
-			c.lose(s, Truncated, seq+uint32(g.Len), ack, now)
+		if end := seq.Add(uint32(g.Len)); s.online.next.Before(end) {
+			c.lose(s, Truncated, end, ack, now)
 		}
 		return
 	}
-	if before(seq, s.inNext) || s.inEnded {
-		cut := min(s.inNext-seq, uint32(len(b)))
-		if s.inEnded {
+	if seq.Before(s.online.next) || s.online.ended {
+		cut := min(s.online.next.Sub(seq), uint32(len(b)))
+		if s.online.ended {
 			cut = uint32(len(b))
 		}
 		st.Dropped[Duplicate] += uint64(cut)
-		seq, b = seq+cut, b[cut:]
+		seq, b = seq.Add(cut), b[cut:]
 		if len(b) == 0 {
 			return
 		}
 	}
 	if c.cfg.Memory > 0 && c.pieces.held+int64(len(b)) > c.cfg.Memory {
 		st.Dropped[MemoryLimit] += uint64(len(b))
-		c.lose(s, MemoryLimit, seq+uint32(len(b)), ack, now)
+		c.lose(s, MemoryLimit, seq.Add(uint32(len(b))), ack, now)
 		return
 	}
-	if seq != s.inNext {
+	if seq != s.online.next {
 		c.insertAhead(s, seq, ack, pieceData, b, now)
 		return
 	}
-	if !c.cfg.Encrypted && (seq == s.iss+1 || before(s.ackLast, ack)) {
-		if why, ok := Encrypted(b, seq == s.iss+1 && !s.sawSYN); ok {
+	if !c.cfg.Encrypted && (seq == s.snd.iss+1 || s.online.ackLast.Before(ack)) {
+		if why, ok := Encrypted(b, seq == s.snd.iss+1 && !s.online.sawSYN); ok {
 			st.Dropped[why] += uint64(len(b))
 			c.skip(s, why, ack, now)
 			return
@@ -191,46 +226,46 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack uint32, now Time) {
 	c.closeHole(s, now)
 }
 
-func (c *Core) insertFIN(s *Session, seq, ack uint32) {
+func (c *Core) insertFIN(s *Session, seq, ack Seq) {
 	switch {
-	case s.inEnded || before(seq, s.inNext):
-	case seq == s.inNext:
+	case s.online.ended || seq.Before(s.online.next):
+	case seq == s.online.next:
 		c.queueEnd(s, pieceFIN, seq, ack)
 		c.dropAhead(s, Duplicate)
 	default:
-		c.insertAhead(s, seq, ack, pieceFIN, nil, s.clientAt)
+		c.insertAhead(s, seq, ack, pieceFIN, nil, s.online.seenAt)
 	}
 }
 
-// queue appends piece i, which begins at inNext.
+// queue appends piece i, which begins at next.
 func (c *Core) queue(s *Session, i uint32) {
 	p := c.pieces.at(i)
 	p.next = 0
-	p.turn = p.seq == s.iss+1 || before(s.ackLast, p.ack)
-	s.ackLast = seqMax(s.ackLast, p.ack)
-	s.inNext = p.end()
-	if s.last == 0 {
-		s.first = i
+	p.turn = p.seq == s.snd.iss+1 || s.online.ackLast.Before(p.ack)
+	s.online.ackLast = s.online.ackLast.Max(p.ack)
+	s.online.next = p.end()
+	if s.online.last == 0 {
+		s.online.first = i
 	} else {
-		c.pieces.at(s.last).next = i
+		c.pieces.at(s.online.last).next = i
 	}
-	s.last = i
-	if s.nextPiece == 0 {
-		s.nextPiece = i
+	s.online.last = i
+	if s.turns.nextPiece == 0 {
+		s.turns.nextPiece = i
 	}
 }
 
 // queueEnd appends the client's FIN or RST. A FIN is a turn of its own when the
 // client has read something since its last payload. A RST always is: even where
 // turns are not awaited, the target answers before it what the client had read.
-func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
-	if s.inEnded {
+func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack Seq) {
+	if s.online.ended {
 		return
 	}
-	if s.state == Parked || s.state == Closing && s.parking {
+	if s.state == Parked || s.state == Closing && s.snd.parking {
 		// The target has closed already: nothing is left to tell it.
-		s.inEnded = true
-		if s.state == Parked && s.first == 0 {
+		s.online.ended = true
+		if s.state == Parked && s.online.first == 0 {
 			c.end(s, Finished)
 		}
 		return
@@ -240,5 +275,5 @@ func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack uint32) {
 	if kind == pieceRST {
 		c.pieces.at(i).turn = true
 	}
-	s.inEnded, s.endFIN = true, kind == pieceFIN
+	s.online.ended, s.online.endFIN = true, kind == pieceFIN
 }

@@ -334,7 +334,7 @@ func TestSilentClientIsGivenUp(t *testing.T) {
 	b := newBed(t, Config{Keepalive: 50 * Second})
 	b.open()
 	b.turn(1, 1, 1)
-	start := b.s.clientAt
+	start := b.s.online.seenAt
 	for b.s.state != Closed {
 		b.next()
 	}

@@ -26,7 +26,7 @@ type Config struct {
 }
 
 // Out is a segment to be sent. It is valid during the call of Send; what
-// Payload refers to is valid until Reap.
+// Payload refers to is valid until FreeSent.
 type Out struct {
 	Seq, Ack   uint32
 	Flags      packet.Flags
@@ -81,33 +81,33 @@ func (c *Core) Configure(cfg Config) {
 // Held is how many bytes of payload are in memory.
 func (c *Core) Held() int64 { return c.pieces.held }
 
-// Reap gives back the buffers of payload that is no longer needed. Call it
+// FreeSent gives back the buffers of payload that is no longer needed. Call it
 // when all that was sent is out of the process.
-func (c *Core) Reap() { c.pieces.reap() }
+func (c *Core) FreeSent() { c.pieces.freeSent() }
 
 // Begin makes s ready for its first event. Its exported fields are set.
 func (c *Core) Begin(s *Session, now Time) {
 	s.state = Watching
-	s.patience = patience
-	s.clientAt = c.clientTime(now)
-	s.rtoAt, s.ackAt, s.holeAt, s.turnAt, s.endAt = never, never, never, never, never
+	s.turns.patience = patience
+	s.online.seenAt = c.clientTime(now)
+	s.snd.rtoAt, s.rcv.ackAt, s.online.holeAt, s.turns.waitAt, s.endAt = never, never, never, never, never
 }
 
 // Connect opens a connection to the target for a session that is Opening. Its
 // Endpoint is one that the target does not know.
 func (c *Core) Connect(s *Session, now Time) {
 	s.state = SynSent
-	s.una, s.nxt = s.iss, s.iss+1
-	s.rto, s.srtt, s.rttvar, s.backoff = Second, 0, 0, 0
-	s.synTries, s.dupAcks, s.sackedN = 1, 0, 0
-	s.finFirst = false
-	s.inRecov, s.finSent, s.parking, s.peerFIN, s.peerPushed = false, false, false, false, false
-	s.rtxNext, s.rtxEnd = s.iss+1, s.iss+1
-	s.unacked, s.ackNow, s.ackAt = 0, false, never
-	s.turnOpen, s.turnAt = false, never
-	s.rttSeq, s.rttAt = s.nxt, now
-	s.progressAt, s.peerAt = now, now
-	s.rtoAt = now + s.rto
+	s.snd.una, s.snd.nxt = s.snd.iss, s.snd.iss+1
+	s.snd.rto, s.snd.srtt, s.snd.rttvar, s.snd.backoff = Second, 0, 0, 0
+	s.snd.synTries, s.rec.dupAcks, s.rec.sackedN = 1, 0, 0
+	s.snd.finFirst = false
+	s.rec.active, s.snd.finSent, s.snd.parking, s.rcv.fin, s.turns.pushed = false, false, false, false, false
+	s.rec.next, s.rec.end = s.snd.iss+1, s.snd.iss+1
+	s.rcv.unacked, s.rcv.ackNow, s.rcv.ackAt = 0, false, never
+	s.turns.open, s.turns.waitAt = false, never
+	s.snd.rttSeq, s.snd.rttAt = s.snd.nxt, now
+	s.snd.progressAt, s.rcv.heardAt = now, now
+	s.snd.rtoAt = now + s.snd.rto
 	s.endAt = never
 	c.Stats.Opened++
 	c.sendSYN(s, now, false)
@@ -126,7 +126,7 @@ func (c *Core) Output(s *Session, now Time) {
 		return
 	}
 	c.transmit(s, now)
-	if s.ackNow && s.state.connected() {
+	if s.rcv.ackNow && s.state.connected() {
 		c.sendACK(s, now)
 	}
 }
@@ -153,21 +153,21 @@ func (c *Core) Drain(s *Session, now Time) {
 	switch {
 	case s.state == Watching || s.state == Parked || s.state == TimeWait || s.state == Skipping:
 		c.end(s, Shutdown)
-	case s.state == Established && !s.inEnded && s.una == s.inNext:
+	case s.state == Established && !s.online.ended && s.snd.una == s.online.next:
 		c.dropAll(s, Shutdown)
-		s.inEnded = true
+		s.online.ended = true
 		c.sendFIN(s, now)
 	}
 }
 
 // end drops what the session holds and closes it.
 func (c *Core) end(s *Session, why Reason) {
-	if s.turnOpen {
-		s.turnOpen = false
+	if s.turns.open {
+		s.turns.open = false
 		switch {
-		case why == Finished || s.have() != s.turnHave:
+		case why == Finished || s.have() != s.turns.hadAtStart:
 			c.Stats.TurnsCopied++
-		case s.una == s.nxt:
+		case s.snd.una == s.snd.nxt:
 			c.Stats.TurnsUnanswered++
 		default:
 			c.Stats.TurnsLost++
@@ -179,7 +179,7 @@ func (c *Core) end(s *Session, why Reason) {
 		c.dropAll(s, why)
 	}
 	s.state = Closed
-	s.rtoAt, s.ackAt, s.holeAt, s.turnAt, s.endAt = never, never, never, never, never
+	s.snd.rtoAt, s.rcv.ackAt, s.online.holeAt, s.turns.waitAt, s.endAt = never, never, never, never, never
 	if s.skipping && why == Finished {
 		why = s.skipped
 	}
@@ -191,48 +191,48 @@ func (c *Core) end(s *Session, why Reason) {
 
 // dropAll frees every piece; what was not delivered is counted.
 func (c *Core) dropAll(s *Session, why Reason) {
-	for s.first != 0 {
-		if p := c.pieces.at(s.first); p.turn && p.kind == pieceData && !before(p.seq, s.released) {
+	for s.online.first != 0 {
+		if p := c.pieces.at(s.online.first); p.turn && p.kind == pieceData && !p.seq.Before(s.turns.released) {
 			c.Stats.TurnsLost++
 		}
 		c.dropFirst(s, why)
 	}
 	c.dropAhead(s, why)
-	s.nextPiece = 0
+	s.turns.nextPiece = 0
 }
 
 // dropFirst frees the first piece; the part of it that was not delivered is
 // counted.
 func (c *Core) dropFirst(s *Session, why Reason) {
-	i := s.first
+	i := s.online.first
 	p := c.pieces.at(i)
-	if lost := p.seq + p.len - seqMin(seqMax(p.seq, s.credited), p.seq+p.len); lost > 0 {
+	if lost := p.seq.Add(p.len).Sub(p.seq.Max(s.snd.credited).Min(p.seq.Add(p.len))); lost > 0 {
 		c.Stats.Dropped[why] += uint64(lost)
 		c.Stats.Buffered -= uint64(lost)
-		s.credited = p.seq + p.len
+		s.snd.credited = p.seq.Add(p.len)
 	}
-	if s.cursor == i {
-		s.cursor = 0
+	if s.snd.cursor == i {
+		s.snd.cursor = 0
 	}
-	if s.nextPiece == i {
-		s.nextPiece = p.next
+	if s.turns.nextPiece == i {
+		s.turns.nextPiece = p.next
 	}
-	s.first = p.next
-	if s.first == 0 {
-		s.last = 0
+	s.online.first = p.next
+	if s.online.first == 0 {
+		s.online.last = 0
 	}
-	c.pieces.release(i)
+	c.pieces.freePiece(i)
 }
 
 // dropAhead frees the pieces beyond a hole.
 func (c *Core) dropAhead(s *Session, why Reason) {
-	for s.ahead != 0 {
-		i := s.ahead
+	for s.online.ahead != 0 {
+		i := s.online.ahead
 		p := c.pieces.at(i)
 		c.Stats.Dropped[why] += uint64(p.len)
 		c.Stats.Buffered -= uint64(p.len)
-		s.ahead = p.next
-		c.pieces.release(i)
+		s.online.ahead = p.next
+		c.pieces.freePiece(i)
 	}
-	s.aheadN, s.holeAt = 0, never
+	s.online.aheadN, s.online.holeAt = 0, never
 }

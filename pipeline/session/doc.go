@@ -4,17 +4,32 @@
 //
 // A Session is a pure state machine. Events go in (Client, Reply, Timer), and
 // at the end of a batch of events Output sends what they made possible through
-// a Sink. It owns no socket, goroutine or clock, so a test drives it through a
-// simulated network with a seed.
+// a Sink. When the batch has left the process, FreeSent frees the payload that
+// was only kept for it. A Session owns no socket, goroutine or clock, so a test
+// drives it through a simulated network with a seed.
 //
-// The client's half is reassembled by sequence number into pieces
-// (client.go), which are grouped into turns: a piece whose acknowledgment is
-// above the piece's before it begins a new turn, because the client had read a
-// response in between. A turn is released (turns.go) when the target has
-// answered the one before. Released bytes are sent (send.go) within the
-// target's window and a congestion window, and retransmitted until the target
-// acknowledges them (reply.go, timer.go).
+// It has five parts:
+//
+//   - online (client.go, hole.go): what the client was seen to do. Its payload
+//     is reassembled by sequence number into pieces (pieces.go).
+//   - turns (turns.go): pieces are grouped into turns. A piece whose
+//     acknowledgment is above the piece's before it begins a new turn, because
+//     the client had read a response in between. A turn is released when the
+//     target has answered the one before.
+//   - snd (send.go, timer.go): released bytes are sent within the target's
+//     window and a congestion window.
+//   - rec (recovery.go): what the target does not acknowledge is sent again.
+//   - rcv (receive.go): how far the target has sent, and what acknowledgment it
+//     is owed.
+//
+// reply.go hands a reply of the target to these parts, and reopen.go goes on in
+// a new connection where the target has closed the old one.
 //
 // Sequence numbers are the client's own on both sides; acknowledgments,
 // timestamps and windows belong to the target's connection.
+//
+// The package knows how TCP works, when a client speaks, and what the target
+// has answered by number of bytes. It does not know where packets come from or
+// how they leave, which sessions exist and how one is found, how an endpoint is
+// chosen for it, what the payload means, or what the answers say.
 package session

@@ -27,10 +27,10 @@ func Encrypted(b []byte, midstream bool) (Reason, bool) {
 // skip ends a connection whose payload is encrypted from here on, when the
 // target has answered what came before, and passes over what else its client
 // sends. ack is that of the segment.
-func (c *Core) skip(s *Session, why Reason, ack uint32, now Time) {
+func (c *Core) skip(s *Session, why Reason, ack Seq, now Time) {
 	s.skipping, s.skipped = true, why
-	if s.first != 0 && s.state != Parked {
-		c.queueEnd(s, pieceRST, s.inNext, ack)
+	if s.online.first != 0 && s.state != Parked {
+		c.queueEnd(s, pieceRST, s.online.next, ack)
 		return
 	}
 	if s.state.connected() && s.state != TimeWait {
@@ -41,7 +41,7 @@ func (c *Core) skip(s *Session, why Reason, ack uint32, now Time) {
 
 // passOver keeps a session that has ended only to count what else comes.
 func (c *Core) passOver(s *Session) {
-	c.Begin(s, s.clientAt)
+	c.Begin(s, s.online.seenAt)
 	s.state, s.skipping = Skipping, false
 }
 

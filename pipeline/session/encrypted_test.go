@@ -90,12 +90,12 @@ func TestCopiesShareThePayload(t *testing.T) {
 		t.Errorf("%d bytes are held for two copies of 1000", n)
 	}
 	b.core.Abort(&second, Shutdown, b.now)
-	b.core.Reap()
+	b.core.FreeSent()
 	if n := b.core.Held(); n != 1000 {
 		t.Errorf("%d bytes are held for the copy that is left", n)
 	}
 	b.core.Abort(&b.s, Shutdown, b.now)
-	b.core.Reap()
+	b.core.FreeSent()
 	if n := b.core.Held(); n != 0 {
 		t.Errorf("%d bytes are held for nobody", n)
 	}

@@ -52,8 +52,9 @@ func (m *mill) byte() byte {
 }
 
 // near is a number not far from n, and now and then any.
-func (m *mill) near(n uint32) uint32 {
+func (m *mill) near(seq Seq) uint32 {
 	var v [4]byte
+	n := uint32(seq)
 	switch b := m.byte(); {
 	case b < 100:
 		return n
@@ -81,14 +82,14 @@ func (m *mill) length() int {
 
 func (m *mill) client(flags packet.Flags) {
 	s := &m.s
-	g := packet.Segment{Flags: flags, Seq: m.near(s.inNext), Ack: m.near(s.ackLast), Len: m.length()}
+	g := packet.Segment{Flags: flags, Seq: m.near(s.online.next), Ack: m.near(s.online.ackLast), Len: m.length()}
 	g.Payload = m.data[:g.Len]
 	if m.byte() > 250 {
 		g.Payload = g.Payload[:g.Len/2]
 	}
 	if flags&packet.SYN != 0 {
 		g.Options = m.in[:min(len(m.in), 20)]
-		if s.Restarts(&g) && s.state != Watching {
+		if m.core.Restarts(s, &g) && s.state != Watching {
 			m.core.Superseded(s, m.now)
 			return
 		}
@@ -98,23 +99,23 @@ func (m *mill) client(flags packet.Flags) {
 
 func (m *mill) reply(flags packet.Flags) {
 	s := &m.s
-	r := packet.Reply{Flags: flags, Seq: m.near(s.rcvNxt), Len: uint32(m.length())}
+	r := packet.Reply{Flags: flags, Seq: m.near(s.rcv.nxt), Len: uint32(m.length())}
 	switch how := m.byte(); {
 	case how < 128:
-		r.Ack, r.Window = m.near(s.una), 20_000
+		r.Ack, r.Window = m.near(s.snd.una), 20_000
 	case how < 160:
-		r.Ack = m.near(s.una) // the window is closed
+		r.Ack = m.near(s.snd.una) // the window is closed
 	default:
-		r.Ack, r.Window = m.near(s.nxt), uint16(m.near(20_000))
+		r.Ack, r.Window = m.near(s.snd.nxt), uint16(m.near(20_000))
 	}
 	r.WindowScale, r.MSS = m.byte(), uint16(m.near(1460))
 	if r.WindowScale > 14 {
 		r.WindowScale = packet.NoWindowScale
 	}
-	r.SACKOK, r.HasTimestamp, r.TSVal = m.byte() < 200, m.byte() < 128, m.near(s.tsRecent)
+	r.SACKOK, r.HasTimestamp, r.TSVal = m.byte() < 200, m.byte() < 128, m.near(Seq(s.rcv.tsRecent))
 	r.SACKCount = m.byte() % (packet.MaxSACK + 1)
 	for i := range r.SACKCount {
-		r.SACK[i] = packet.SACKBlock{Start: m.near(s.una), End: m.near(s.nxt)}
+		r.SACK[i] = packet.SACKBlock{Start: m.near(s.snd.una), End: m.near(s.snd.nxt)}
 	}
 	m.core.Reply(s, &r, m.now)
 }
@@ -124,7 +125,7 @@ func (m *mill) reply(flags packet.Flags) {
 func (m *mill) handshake() {
 	m.core.Client(&m.s, &packet.Segment{Flags: packet.SYN, Seq: 1<<32 - 300, Options: []byte{2, 4, 5, 180, 4, 2, 1, 3, 3, 7, 1, 1}}, m.now)
 	m.settle()
-	r := packet.Reply{Flags: packet.SYN | packet.ACK, Seq: 1<<32 - 200, Ack: m.s.iss + 1, Window: 20_000}
+	r := packet.Reply{Flags: packet.SYN | packet.ACK, Seq: 1<<32 - 200, Ack: uint32(m.s.snd.iss) + 1, Window: 20_000}
 	r.SACKOK, r.WindowScale, r.MSS = m.byte() < 200, 2, uint16(50+int(m.byte()))
 	m.core.Reply(&m.s, &r, m.now)
 	m.settle()
@@ -139,7 +140,7 @@ func (m *mill) settle() {
 		}
 		m.core.Connect(s, m.now)
 	}
-	m.core.Reap()
+	m.core.FreeSent()
 	if m.sent > 20_000 {
 		m.t.Fatalf("%d segments in one step", m.sent)
 	}
@@ -158,7 +159,7 @@ func (m *mill) settle() {
 	if m.core.Held() > millMemory {
 		m.t.Fatalf("%d bytes held", m.core.Held())
 	}
-	if s.aheadN > maxAhead || len(m.core.pieces.slab) > 1<<20 {
+	if s.online.aheadN > maxAhead || len(m.core.pieces.slab) > 1<<20 {
 		m.t.Fatalf("%d pieces", len(m.core.pieces.slab))
 	}
 }
@@ -205,7 +206,7 @@ func (m *mill) run(share byte) {
 		m.settle()
 	}
 	m.core.Abort(&m.s, Shutdown, m.now)
-	m.core.Reap()
+	m.core.FreeSent()
 	if m.core.Held() != 0 || m.core.Stats.Buffered != 0 {
 		m.t.Fatalf("%d bytes held at the end, %d buffered", m.core.Held(), m.core.Stats.Buffered)
 	}

@@ -182,17 +182,17 @@ func TestRepeatedSYNOfTheClientIsNotANewConnection(t *testing.T) {
 	b := newBed(t, Config{})
 	b.open()
 	g := b.segment(packet.SYN, 0, 0, 0)
-	if b.s.Restarts(&g) {
+	if b.core.Restarts(&b.s, &g) {
 		t.Error("the same SYN restarts")
 	}
 	b.core.Client(&b.s, &g, b.now)
 	b.settle()
 	b.want()
-	if g.Seq++; !b.s.Restarts(&g) {
+	if g.Seq++; !b.core.Restarts(&b.s, &g) {
 		t.Error("another SYN does not restart")
 	}
 	g.Flags |= packet.ACK
-	if b.s.Restarts(&g) {
+	if b.core.Restarts(&b.s, &g) {
 		t.Error("a SYN-ACK restarts")
 	}
 }
@@ -208,8 +208,8 @@ func TestPayloadOfASYNIsCounted(t *testing.T) {
 func TestFixedRoundTripIsNotMeasured(t *testing.T) {
 	b := newBed(t, Config{RTT: 40 * Millisecond})
 	b.open()
-	if b.s.srtt != 40*Millisecond {
-		t.Errorf("srtt %d", b.s.srtt)
+	if b.s.snd.srtt != 40*Millisecond {
+		t.Errorf("srtt %d", b.s.snd.srtt)
 	}
 }
 

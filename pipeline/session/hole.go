@@ -17,18 +17,18 @@ const (
 )
 
 // insertAhead keeps a segment that lies beyond a hole.
-func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte, now Time) {
-	if seq-s.inNext > maxAheadBytes {
+func (c *Core) insertAhead(s *Session, seq, ack Seq, kind pieceKind, b []byte, now Time) {
+	if seq.Sub(s.online.next) > maxAheadBytes {
 		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
 		return
 	}
-	if s.aheadN >= maxAhead {
+	if s.online.aheadN >= maxAhead {
 		c.Stats.Dropped[ReassemblyLimit] += uint64(len(b))
-		c.lose(s, ReassemblyLimit, seq+uint32(len(b)), ack, now)
+		c.lose(s, ReassemblyLimit, seq.Add(uint32(len(b))), ack, now)
 		return
 	}
-	prev, i := uint32(0), s.ahead
-	for i != 0 && !before(seq, c.pieces.at(i).seq) {
+	prev, i := uint32(0), s.online.ahead
+	for i != 0 && !seq.Before(c.pieces.at(i).seq) {
 		prev, i = i, c.pieces.at(i).next
 	}
 	n := c.pieces.alloc(seq, ack, kind, len(b))
@@ -36,16 +36,16 @@ func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte
 	p := c.pieces.at(n)
 	p.next, p.at = i, c.clientTime(now)
 	if prev == 0 {
-		s.ahead = n
+		s.online.ahead = n
 	} else {
 		c.pieces.at(prev).next = n
 	}
-	s.aheadN++
-	if s.holeAt == never {
-		s.holeAt = p.at + holeTimeout
+	s.online.aheadN++
+	if s.online.holeAt == never {
+		s.online.holeAt = p.at + holeTimeout
 	}
-	if before(s.ackLast, ack) {
-		s.holeAt = min(s.holeAt, p.at+holeAnswered)
+	if s.online.ackLast.Before(ack) {
+		s.online.holeAt = min(s.online.holeAt, p.at+holeAnswered)
 	}
 }
 
@@ -53,56 +53,56 @@ func (c *Core) insertAhead(s *Session, seq, ack uint32, kind pieceKind, b []byte
 // what stands behind it, so that holes which opened one after the other are
 // not waited for one after the other.
 func (c *Core) nextHole(s *Session, now Time) {
-	if s.ahead == 0 {
-		s.holeAt = never
+	if s.online.ahead == 0 {
+		s.online.holeAt = never
 		return
 	}
-	s.holeAt = c.pieces.at(s.ahead).at + holeTimeout
-	for i := s.ahead; i != 0; i = c.pieces.at(i).next {
-		if p := c.pieces.at(i); before(s.ackLast, p.ack) {
-			s.holeAt = min(s.holeAt, p.at+holeAnswered)
+	s.online.holeAt = c.pieces.at(s.online.ahead).at + holeTimeout
+	for i := s.online.ahead; i != 0; i = c.pieces.at(i).next {
+		if p := c.pieces.at(i); s.online.ackLast.Before(p.ack) {
+			s.online.holeAt = min(s.online.holeAt, p.at+holeAnswered)
 			break
 		}
 	}
-	s.holeAt = max(s.holeAt, c.clientTime(now)+holePause)
+	s.online.holeAt = max(s.online.holeAt, c.clientTime(now)+holePause)
 }
 
 // closeHole moves to the queue what a segment has connected to it. Overlaps
 // are resolved in favour of what came into the queue first.
 func (c *Core) closeHole(s *Session, now Time) {
 	moved := false
-	for s.ahead != 0 {
-		i := s.ahead
+	for s.online.ahead != 0 {
+		i := s.online.ahead
 		p := c.pieces.at(i)
-		if before(s.inNext, p.seq) {
+		if s.online.next.Before(p.seq) {
 			break
 		}
-		s.ahead = p.next
-		s.aheadN--
+		s.online.ahead = p.next
+		s.online.aheadN--
 		moved = true
-		cut := s.inNext - p.seq
+		cut := s.online.next.Sub(p.seq)
 		switch {
 		case p.kind == pieceFIN:
 			seq, ack := p.seq, p.ack
-			c.pieces.release(i)
+			c.pieces.freePiece(i)
 			if cut == 0 {
 				c.queueEnd(s, pieceFIN, seq, ack)
 			}
 		case cut >= p.len:
 			c.Stats.Dropped[Duplicate] += uint64(p.len)
 			c.Stats.Buffered -= uint64(p.len)
-			c.pieces.release(i)
+			c.pieces.freePiece(i)
 		default:
 			c.Stats.Dropped[Duplicate] += uint64(cut)
 			c.Stats.Buffered -= uint64(cut)
-			p.seq, p.len, p.skip = p.seq+cut, p.len-cut, p.skip+cut
+			p.seq, p.len, p.skip = p.seq.Add(cut), p.len-cut, p.skip+cut
 			c.queue(s, i)
 		}
 	}
-	if s.inEnded {
+	if s.online.ended {
 		c.dropAhead(s, Duplicate)
 	}
-	if moved || s.ahead == 0 {
+	if moved || s.online.ahead == 0 {
 		c.nextHole(s, now)
 	}
 }
@@ -113,16 +113,16 @@ func (c *Core) closeHole(s *Session, now Time) {
 // hole cuts is dropped, and the rest takes a new connection.
 func (c *Core) passHole(s *Session, now Time) {
 	if !c.skipHole(s, now) {
-		c.lose(s, CaptureHole, s.inNext, s.ackLast, now)
+		c.lose(s, CaptureHole, s.online.next, s.online.ackLast, now)
 	}
 }
 
 // passHoles goes on behind every hole, since the client will repeat nothing
 // any more. What begins no turn is dropped.
 func (c *Core) passHoles(s *Session, now Time) {
-	for s.ahead != 0 && c.skipHole(s, now) {
+	for s.online.ahead != 0 && c.skipHole(s, now) {
 	}
-	if s.ahead != 0 {
+	if s.online.ahead != 0 {
 		c.Stats.TurnsLost++ // the one that the last hole cuts
 		c.dropAhead(s, CaptureHole)
 	}
@@ -134,11 +134,11 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 		return false
 	}
 	c.dropCut(s)
-	p := c.pieces.at(s.ahead)
-	s.inNext, s.ackLast = p.seq, p.ack
-	i := s.ahead
-	s.ahead = p.next
-	s.aheadN--
+	p := c.pieces.at(s.online.ahead)
+	s.online.next, s.online.ackLast = p.seq, p.ack
+	i := s.online.ahead
+	s.online.ahead = p.next
+	s.online.aheadN--
 	c.queue(s, i)
 	p.turn, p.fresh = true, true
 	c.nextHole(s, now)
@@ -153,21 +153,21 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 // a turn, and reports whether there is one.
 func (c *Core) boundaryAhead(s *Session) bool {
 	n := 0
-	last := s.ahead
+	last := s.online.ahead
 	for i := c.pieces.at(last).next; i != 0; last, i = i, c.pieces.at(i).next {
 		n++
 		q, p := c.pieces.at(last), c.pieces.at(i)
-		if p.kind != pieceData || p.seq != q.end() || !before(q.ack, p.ack) {
+		if p.kind != pieceData || p.seq != q.end() || !q.ack.Before(p.ack) {
 			continue
 		}
 		for range n {
-			k := s.ahead
+			k := s.online.ahead
 			q := c.pieces.at(k)
-			s.ahead = q.next
-			s.aheadN--
+			s.online.ahead = q.next
+			s.online.aheadN--
 			c.Stats.Dropped[CaptureHole] += uint64(q.len)
 			c.Stats.Buffered -= uint64(q.len)
-			c.pieces.release(k)
+			c.pieces.freePiece(k)
 		}
 		return true
 	}
@@ -179,13 +179,13 @@ func (c *Core) boundaryAhead(s *Session) bool {
 // connection.
 func (c *Core) dropCut(s *Session) {
 	c.Stats.TurnsLost++
-	if s.nextPiece == 0 {
+	if s.turns.nextPiece == 0 {
 		return
 	}
 	cut, kept := uint32(0), uint32(0) // first piece to go, and the one before
 	last := uint32(0)
-	for i := s.first; i != 0; last, i = i, c.pieces.at(i).next {
-		if i == s.nextPiece || cut != 0 && c.pieces.at(i).turn {
+	for i := s.online.first; i != 0; last, i = i, c.pieces.at(i).next {
+		if i == s.turns.nextPiece || cut != 0 && c.pieces.at(i).turn {
 			cut, kept = i, last
 		}
 	}
@@ -194,14 +194,14 @@ func (c *Core) dropCut(s *Session) {
 		next := p.next
 		c.Stats.Dropped[CaptureHole] += uint64(p.len)
 		c.Stats.Buffered -= uint64(p.len)
-		c.pieces.release(i)
+		c.pieces.freePiece(i)
 		i = next
 	}
-	if s.nextPiece == cut {
-		s.nextPiece = 0
+	if s.turns.nextPiece == cut {
+		s.turns.nextPiece = 0
 	}
-	if s.last = kept; kept == 0 {
-		s.first = 0
+	if s.online.last = kept; kept == 0 {
+		s.online.first = 0
 	} else {
 		c.pieces.at(kept).next = 0
 	}

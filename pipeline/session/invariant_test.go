@@ -12,38 +12,38 @@ func invariants(c *Core, s *Session, now Time) string {
 	d := s.Deadline(c)
 	switch {
 	case s.state == Closed:
-		if s.first != 0 || s.ahead != 0 || s.last != 0 || s.nextPiece != 0 {
+		if s.online.first != 0 || s.online.ahead != 0 || s.online.last != 0 || s.turns.nextPiece != 0 {
 			return "closed with payload"
 		}
 		return ""
 	case d == never && !c.cfg.Replayed:
 		return "no deadline"
-	case s.ahead != 0 && s.holeAt == never, s.ahead == 0 && s.holeAt != never:
+	case s.online.ahead != 0 && s.online.holeAt == never, s.online.ahead == 0 && s.online.holeAt != never:
 		return "hole and its timer disagree"
-	case s.state == SynSent && s.rtoAt == never:
+	case s.state == SynSent && s.snd.rtoAt == never:
 		return "SYN without a timer"
 	case (s.state == Closing || s.state == TimeWait) && s.endAt == never:
 		return "closing without a timer"
-	case s.state == Parked && (s.first != 0 || s.inEnded):
+	case s.state == Parked && (s.online.first != 0 || s.online.ended):
 		return "parked with work to do"
-	case s.state == Watching && s.first != 0:
+	case s.state == Watching && s.online.first != 0:
 		return "watching with payload"
 	}
 	if s.state != Established && s.state != Closing {
 		return ""
 	}
 	switch {
-	case before(s.nxt, s.una):
+	case s.snd.nxt.Before(s.snd.una):
 		return "una is beyond nxt"
-	case before(s.released+1, s.nxt) && !s.parking:
+	case (s.turns.released + 1).Before(s.snd.nxt) && !s.snd.parking:
 		return "nxt is beyond what was released"
-	case s.una != s.nxt && s.rtoAt == never:
+	case s.snd.una != s.snd.nxt && s.snd.rtoAt == never:
 		return "bytes in flight without a timer"
-	case s.state == Established && before(s.nxt, s.dataEnd()) && s.rtoAt == never:
+	case s.state == Established && s.snd.nxt.Before(s.dataEnd()) && s.snd.rtoAt == never:
 		return "bytes to be sent without a timer"
-	case s.unacked > 0 && s.ackAt == never:
+	case s.rcv.unacked > 0 && s.rcv.ackAt == never:
 		return "an acknowledgment is owed without a timer"
-	case s.state == Established && s.nextPiece != 0 && s.una == s.nxt && (s.turnAt == never || d > now+patience):
+	case s.state == Established && s.turns.nextPiece != 0 && s.snd.una == s.snd.nxt && (s.turns.waitAt == never || d > now+patience):
 		return "a turn waits without a timer"
 	}
 	return ""

@@ -72,7 +72,7 @@ func TestThreeDuplicateAcknowledgmentsRepeatOneSegment(t *testing.T) {
 	b.want()
 	b.reply(packet.ACK, 1, 0, 14601)
 	b.want()
-	if b.s.inRecov {
+	if b.s.rec.active {
 		t.Error("recovery has not ended")
 	}
 }
@@ -148,7 +148,7 @@ func TestRoundTripIsMeasuredByDataButNotByRetransmissions(t *testing.T) {
 		b.now += 150 * Millisecond
 		b.reply(packet.ACK, 1, 0, seq+100)
 	}
-	rto := b.s.rto
+	rto := b.s.snd.rto
 	if rto <= minRTO {
 		t.Fatalf("timer of %d ms after round trips of 150", rto/Millisecond)
 	}
@@ -156,8 +156,8 @@ func TestRoundTripIsMeasuredByDataButNotByRetransmissions(t *testing.T) {
 	b.next()
 	b.now += 50 * Millisecond
 	b.reply(packet.ACK, 1, 0, 501) // Karn: of which of the two?
-	if b.s.rto != rto {
-		t.Errorf("the timer went from %d to %d ms", rto/Millisecond, b.s.rto/Millisecond)
+	if b.s.snd.rto != rto {
+		t.Errorf("the timer went from %d to %d ms", rto/Millisecond, b.s.snd.rto/Millisecond)
 	}
 }
 
@@ -276,8 +276,8 @@ func TestNonsenseInAcknowledgmentsIsIgnored(t *testing.T) {
 			test.send()
 			b.t = t
 			b.want(test.want...)
-			if b.s.sackedN != 0 {
-				t.Errorf("scoreboard %v", b.s.sacked[:b.s.sackedN])
+			if b.s.rec.sackedN != 0 {
+				t.Errorf("scoreboard %v", b.s.rec.sacked[:b.s.rec.sackedN])
 			}
 		})
 	}
@@ -297,16 +297,16 @@ func TestScoreboardMergesBlocks(t *testing.T) {
 		{[][]int{{10, 11}, {20, 21}, {30, 31}, {40, 41}, {5, 60}}, "[5 60]"},
 	}
 	for _, test := range tests {
-		s := Session{una: bedISN, nxt: bedISN + 100}
+		var rec recovery
 		for _, p := range test.blocks {
 			r := packet.Reply{}
 			r.SACK[0] = packet.SACKBlock{Start: bedISN + uint32(p[0]), End: bedISN + uint32(p[1])}
 			r.SACKCount = 1
-			s.takeSACK(&r)
+			rec.takeSACK(r.SACK[:r.SACKCount], bedISN, bedISN+100)
 		}
 		got := ""
-		for _, p := range s.sacked[:s.sackedN] {
-			got += fmt.Sprintf("[%d %d]", p.Start-bedISN, p.End-bedISN)
+		for _, p := range rec.sacked[:rec.sackedN] {
+			got += fmt.Sprintf("[%d %d]", p.start-bedISN, p.end-bedISN)
 		}
 		if got != test.want {
 			t.Errorf("%v: %s, want %s", test.blocks, got, test.want)

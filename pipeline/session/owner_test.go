@@ -12,7 +12,7 @@ func (w *world) capture(fl *flow, g *packet.Segment) {
 	if c != nil && c.fl != fl && g.Flags&packet.SYN == 0 {
 		return // a packet of the endpoint's former connection
 	}
-	if c != nil && c.Restarts(g) && c.fl != fl {
+	if c != nil && w.core.Restarts(&c.Session, g) && c.fl != fl {
 		w.core.Superseded(&c.Session, w.now)
 		w.touch(c)
 		c = nil
@@ -90,7 +90,7 @@ func (w *world) flush() {
 		w.batch[i] = sent{}
 	}
 	w.batch = w.batch[:0]
-	w.core.Reap()
+	w.core.FreeSent()
 	st := &w.core.Stats
 	sum := st.Delivered + st.Buffered
 	for _, n := range st.Dropped {

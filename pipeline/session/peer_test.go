@@ -355,3 +355,21 @@ func (p *peer) startTimer() {
 		}
 	})
 }
+
+// The target compares sequence numbers by means of its own, which the session's
+// are measured by.
+func before(a, b uint32) bool { return int32(a-b) < 0 }
+
+func seqMax(a, b uint32) uint32 {
+	if before(a, b) {
+		return b
+	}
+	return a
+}
+
+func seqMin(a, b uint32) uint32 {
+	if before(a, b) {
+		return a
+	}
+	return b
+}

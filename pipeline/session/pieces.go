@@ -9,8 +9,8 @@ import (
 // index; index 0 is none.
 type piece struct {
 	next uint32
-	seq  uint32 // of the first byte
-	ack  uint32 // the client's acknowledgment when it sent this
+	seq  Seq    // of the first byte
+	ack  Seq    // the client's acknowledgment when it sent this
 	len  uint32 // payload bytes; 0 for FIN and RST
 	skip uint32 // bytes at the front of buf that do not count
 	kind pieceKind
@@ -30,11 +30,11 @@ const (
 )
 
 // end is the sequence number behind the piece; FIN occupies one.
-func (p *piece) end() uint32 {
+func (p *piece) end() Seq {
 	if p.kind == pieceFIN {
 		return p.seq + 1
 	}
-	return p.seq + p.len
+	return p.seq.Add(p.len)
 }
 
 // payload is that of one captured segment. The copies of a session share it.
@@ -47,12 +47,12 @@ type payload struct {
 // bytebufferpool sizes each pool's buffers by what is usual in it, and one
 // GRO packet is as large as forty others.
 type pieces struct {
-	slab  []piece
-	free  uint32
-	held  int64 // bytes of memory in buffers
-	grave []*payload
-	pools [3]bytebufferpool.Pool
-	spare []*payload
+	slab        []piece
+	free        uint32
+	held        int64 // bytes of memory in buffers
+	pendingFree []*payload
+	pools       [3]bytebufferpool.Pool
+	spare       []*payload
 
 	captured []byte   // payload of the segment that is being taken
 	shared   *payload // a copy of it, once a piece needs one
@@ -76,7 +76,7 @@ func class(n int) int {
 func (ps *pieces) capture(b []byte) { ps.captured, ps.shared = b, nil }
 
 // alloc makes a piece of the last n bytes of the captured payload.
-func (ps *pieces) alloc(seq, ack uint32, kind pieceKind, n int) uint32 {
+func (ps *pieces) alloc(seq, ack Seq, kind pieceKind, n int) uint32 {
 	i := ps.free
 	if i == 0 {
 		ps.slab = append(ps.slab, piece{})
@@ -110,9 +110,9 @@ func (ps *pieces) copied() *payload {
 	return p
 }
 
-// release frees piece i. Its payload may still be in a batch that is to be
-// sent, so it rests until reap.
-func (ps *pieces) release(i uint32) {
+// freePiece frees piece i. Its payload may still be in a batch that is to be
+// sent, so it waits in pendingFree.
+func (ps *pieces) freePiece(i uint32) {
 	p := &ps.slab[i]
 	if p.buf != nil {
 		if p.buf.refs--; p.buf.refs == 0 {
@@ -120,21 +120,21 @@ func (ps *pieces) release(i uint32) {
 				ps.shared = nil
 			}
 			ps.held -= int64(len(p.buf.B))
-			ps.grave = append(ps.grave, p.buf)
+			ps.pendingFree = append(ps.pendingFree, p.buf)
 		}
 	}
 	*p = piece{next: ps.free}
 	ps.free = i
 }
 
-// reap gives the buffers of released pieces back. Nothing may refer to them:
+// freeSent gives the buffers of released pieces back. Nothing may refer to them:
 // the batch has been sent.
-func (ps *pieces) reap() {
-	for i, p := range ps.grave {
+func (ps *pieces) freeSent() {
+	for i, p := range ps.pendingFree {
 		ps.pools[class(len(p.B))].Put(p.ByteBuffer)
 		p.ByteBuffer = nil
 		ps.spare = append(ps.spare, p)
-		ps.grave[i] = nil
+		ps.pendingFree[i] = nil
 	}
-	ps.grave = ps.grave[:0]
+	ps.pendingFree = ps.pendingFree[:0]
 }

@@ -1,7 +1,5 @@
 package session
 
-import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
-
 // ClientTime moves the time of recorded clients to t: the moment of the
 // recording that has come. What waits for a client waits by that time, however
 // fast the recording is replayed: for bytes that are missing, for a client that
@@ -18,15 +16,7 @@ func (c *Core) clientTime(now Time) Time {
 
 // ClientDeadline is when the session wants a Timer by the time of recorded
 // clients, at the latest.
-func (s *Session) ClientDeadline(c *Core) Time { return min(s.holeAt, s.silentAt(c)) }
-
-// Repeats reports whether g begins the recorded connection of s once more, as
-// where the same recording, moved in time, is among the files: the owner goes
-// on as if it restarted. A second capture of the first SYN, which Restarts lets
-// pass, does not stand behind the connection's end in a recording.
-func (s *Session) Repeats(g *packet.Segment) bool {
-	return s.inEnded && g.Flags&(packet.SYN|packet.ACK) == packet.SYN
-}
+func (s *Session) ClientDeadline(c *Core) Time { return min(s.online.holeAt, s.silentAt(c)) }
 
 // Busy reports whether the target has something to do that it can do without
 // another packet of the client: shake hands, acknowledge, answer a request
@@ -36,8 +26,8 @@ func (s *Session) Busy() bool {
 	case Opening, SynSent, Closing:
 		return true
 	case Established:
-		answerable := s.turnOpen && s.hasBase && before(s.have(), s.ackSeen-s.base)
-		return s.una != s.nxt || s.nextPiece != 0 || answerable
+		answerable := s.turns.open && s.online.hasBase && s.have().Before(s.read(s.online.ackSeen))
+		return s.snd.una != s.snd.nxt || s.turns.nextPiece != 0 || answerable
 	}
 	return false
 }
@@ -59,25 +49,25 @@ func (c *Core) Finish(s *Session, now Time) {
 		s.state = Closed
 		return
 	}
-	if !s.hasBase { // its client never completed the handshake
+	if !s.online.hasBase { // its client never completed the handshake
 		c.Abort(s, ClientSilent, now)
 		return
 	}
 	c.passHoles(s, now)
-	if s.inEnded || s.parking {
-		s.inEnded = true
+	if s.online.ended || s.snd.parking {
+		s.online.ended = true
 		return
 	}
-	ack := s.ackSeen
-	if !before(s.ackLast, ack) && (s.turnOpen || s.nextPiece != 0) {
+	ack := s.online.ackSeen
+	if !s.online.ackLast.Before(ack) && (s.turns.open || s.turns.nextPiece != 0) {
 		// The recording does not say how long the last answer was: it is
 		// complete when the target falls silent.
-		ack = s.ackLast + maxAnswer
+		ack = s.online.ackLast + maxAnswer
 	}
-	i := c.pieces.alloc(s.inNext, ack, pieceFIN, 0)
+	i := c.pieces.alloc(s.online.next, ack, pieceFIN, 0)
 	c.queue(s, i)
 	c.pieces.at(i).turn = true
-	s.inEnded, s.endFIN = true, true
+	s.online.ended, s.online.endFIN = true, true
 }
 
 // maxAnswer is longer than an answer whose length is not known.

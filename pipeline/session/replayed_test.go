@@ -236,11 +236,11 @@ func TestARecordedConnectionMayComeTwice(t *testing.T) {
 	b := replayedBed(t)
 	b.open()
 	g := b.segment(packet.SYN, 0, 0, 0)
-	if b.s.Restarts(&g) || b.s.Repeats(&g) {
+	if b.core.Restarts(&b.s, &g) {
 		t.Error("a second capture of the SYN is taken for a new connection")
 	}
 	b.client(fin, 1, 0, 1)
-	if !b.s.Repeats(&g) {
+	if !b.core.Restarts(&b.s, &g) {
 		t.Error("the connection is not begun once more behind its end")
 	}
 }

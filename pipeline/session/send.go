@@ -10,6 +10,35 @@ import (
 // since nothing of its data is kept.
 const window = 65535
 
+// sender is our half of the connection to the target (RFC 9293, 3.3.1).
+type sender struct {
+	iss      Seq
+	una      Seq
+	nxt      Seq
+	credited Seq    // delivered bytes are counted up to here
+	cursor   uint32 // piece that holds nxt, or one before
+	wnd      uint32 // scaled
+	cwnd     uint32
+	ssthresh uint32
+	mss      uint16 // payload bytes a segment, options deducted
+	wndScale uint8  // the target's
+	sackOK   bool
+	tsOK     bool
+	finSent  bool
+	finFirst bool // our FIN went before the target's came
+	parking  bool // our FIN answers the target's early close
+	synTries uint8
+	refused  bool // the last SYN was answered by RST
+
+	backoff      uint8
+	rttSeq       Seq // timed segment, when rttAt is set (Karn)
+	srtt, rttvar Time
+	rto          Time
+	rttAt        Time
+	rtoAt        Time
+	progressAt   Time // una moved, or the connection opened
+}
+
 // transmit sends retransmissions that are due, then released payload, within
 // the target's window and the congestion window, then the client's end.
 func (c *Core) transmit(s *Session, now Time) {
@@ -17,50 +46,50 @@ func (c *Core) transmit(s *Session, now Time) {
 		return
 	}
 	c.retransmit(s, now)
-	limit := s.una + min(s.wnd, s.cwnd)
+	limit := s.snd.una.Add(min(s.snd.wnd, s.snd.cwnd))
 	end := s.dataEnd()
-	for before(s.nxt, end) && before(s.nxt, limit) && !s.finSent {
-		n := min(end-s.nxt, limit-s.nxt, MaxPayload)
-		mss := uint32(s.mss)
-		if n < end-s.nxt && n > mss {
+	for s.snd.nxt.Before(end) && s.snd.nxt.Before(limit) && !s.snd.finSent {
+		n := min(end.Sub(s.snd.nxt), limit.Sub(s.snd.nxt), MaxPayload)
+		mss := uint32(s.snd.mss)
+		if n < end.Sub(s.snd.nxt) && n > mss {
 			n -= n % mss
 		}
-		if n < mss && n < end-s.nxt && s.una != s.nxt {
+		if n < mss && n < end.Sub(s.snd.nxt) && s.snd.una != s.snd.nxt {
 			break // silly window (RFC 9293, 3.8.6.2.1): more room comes with an acknowledgment
 		}
-		n = c.sendData(s, s.nxt, n, now, false)
-		if s.rttAt == never {
-			s.rttSeq, s.rttAt = s.nxt+n, now
+		n = c.sendData(s, s.snd.nxt, n, now, false)
+		if s.snd.rttAt == never {
+			s.snd.rttSeq, s.snd.rttAt = s.snd.nxt.Add(n), now
 		}
-		s.nxt += n
-		s.armRTO(now)
+		s.snd.nxt = s.snd.nxt.Add(n)
+		s.snd.armRTO(now)
 	}
-	if before(s.nxt, end) && s.una == s.nxt && s.rtoAt == never {
-		s.rtoAt = now + s.rto // persist (RFC 9293, 3.8.6.1)
+	if s.snd.nxt.Before(end) && s.snd.una == s.snd.nxt && s.snd.rtoAt == never {
+		s.snd.rtoAt = now + s.snd.rto // persist (RFC 9293, 3.8.6.1)
 	}
 	c.transmitEnd(s, now)
 }
 
 // dataEnd is the sequence number behind the released payload.
-func (s *Session) dataEnd() uint32 {
-	if s.inEnded && s.endFIN && s.released == s.inNext {
-		return s.released - 1
+func (s *Session) dataEnd() Seq {
+	if s.online.ended && s.online.endFIN && s.turns.released == s.online.next {
+		return s.turns.released - 1
 	}
-	return s.released
+	return s.turns.released
 }
 
 // transmitEnd sends the client's FIN or RST when all before it is out.
 func (c *Core) transmitEnd(s *Session, now Time) {
-	if !s.inEnded || s.nextPiece != 0 || s.released != s.inNext || s.finSent || s.state != Established {
+	if !s.online.ended || s.turns.nextPiece != 0 || s.turns.released != s.online.next || s.snd.finSent || s.state != Established {
 		return
 	}
-	if s.endFIN {
-		if s.nxt == s.dataEnd() {
+	if s.online.endFIN {
+		if s.snd.nxt == s.dataEnd() {
 			c.sendFIN(s, now)
 		}
 		return
 	}
-	if s.una == s.nxt && s.nxt == s.released {
+	if s.snd.una == s.snd.nxt && s.snd.nxt == s.turns.released {
 		c.sendRST(s, now)
 		c.end(s, Finished)
 	}
@@ -68,64 +97,49 @@ func (c *Core) transmitEnd(s *Session, now Time) {
 
 // retransmit repeats [rtxNext, rtxEnd) except what the target has by SACK.
 func (c *Core) retransmit(s *Session, now Time) {
-	s.rtxNext = seqMax(s.rtxNext, s.una)
-	limit := s.una + max(min(s.cwnd, s.wnd), 1)
-	for before(s.rtxNext, s.rtxEnd) && before(s.rtxNext, limit) {
-		seq := s.rtxNext
-		stop := seqMin(s.rtxEnd, limit)
-		if s.skipSACKed(&seq, &stop) {
-			s.rtxNext = seq
+	s.rec.next = s.rec.next.Max(s.snd.una)
+	limit := s.snd.una.Add(max(min(s.snd.cwnd, s.snd.wnd), 1))
+	for s.rec.next.Before(s.rec.end) && s.rec.next.Before(limit) {
+		seq := s.rec.next
+		stop := s.rec.end.Min(limit)
+		if s.rec.skipSACKed(&seq, &stop) {
+			s.rec.next = seq
 			continue
 		}
-		if s.finSent && seq == s.nxt-1 {
+		if s.snd.finSent && seq == s.snd.nxt-1 {
 			c.sendControl(s, seq, packet.FIN|packet.ACK, KindFIN, now, true)
-			s.rtxNext = s.nxt
+			s.rec.next = s.snd.nxt
 			break
 		}
-		if s.finSent {
-			stop = seqMin(stop, s.nxt-1)
+		if s.snd.finSent {
+			stop = stop.Min(s.snd.nxt - 1)
 		}
-		n := min(stop-seq, MaxPayload)
+		n := min(stop.Sub(seq), MaxPayload)
 		n = c.sendData(s, seq, n, now, true)
 		if n == 0 {
-			s.rtxNext = s.rtxEnd
+			s.rec.next = s.rec.end
 			break
 		}
-		s.rtxNext = seq + n
-		s.rttAt = never // Karn
+		s.rec.next = seq.Add(n)
+		s.snd.rttAt = never // Karn
 	}
-}
-
-// skipSACKed moves seq over a block that holds it and bounds stop by the next
-// block; it reports whether it moved.
-func (s *Session) skipSACKed(seq, stop *uint32) bool {
-	for _, b := range s.sacked[:s.sackedN] {
-		if !before(*seq, b.Start) && before(*seq, b.End) {
-			*seq = b.End
-			return true
-		}
-		if before(*seq, b.Start) && before(b.Start, *stop) {
-			*stop = b.Start
-		}
-	}
-	return false
 }
 
 // sendData sends up to n bytes of queued payload from seq on, and returns how
 // many they were.
-func (c *Core) sendData(s *Session, seq, n uint32, now Time, again bool) uint32 {
-	i := s.first
-	if s.cursor != 0 && !before(seq, c.pieces.at(s.cursor).seq) {
-		i = s.cursor
+func (c *Core) sendData(s *Session, seq Seq, n uint32, now Time, again bool) uint32 {
+	i := s.online.first
+	if s.snd.cursor != 0 && !seq.Before(c.pieces.at(s.snd.cursor).seq) {
+		i = s.snd.cursor
 	}
-	for i != 0 && !before(seq, c.pieces.at(i).end()) {
+	for i != 0 && !seq.Before(c.pieces.at(i).end()) {
 		i = c.pieces.at(i).next
 	}
-	if i == 0 || before(seq, c.pieces.at(i).seq) {
+	if i == 0 || seq.Before(c.pieces.at(i).seq) {
 		return 0
 	}
 	if !again {
-		s.cursor = i
+		s.snd.cursor = i
 	}
 	o := &c.out
 	o.Payload = c.payload[:0]
@@ -135,15 +149,15 @@ func (c *Core) sendData(s *Session, seq, n uint32, now Time, again bool) uint32 
 		if p.kind != pieceData {
 			break
 		}
-		b := p.buf.B[p.skip+at-p.seq : p.skip+p.len]
+		b := p.buf.B[p.skip+at.Sub(p.seq) : p.skip+p.len]
 		if uint32(len(b)) > left {
 			b = b[:left]
 		}
 		o.Payload = append(o.Payload, b)
-		at, left = at+uint32(len(b)), left-uint32(len(b))
+		at, left = at.Add(uint32(len(b))), left-uint32(len(b))
 		i = p.next
 	}
-	o.Len = int(at - seq)
+	o.Len = int(at.Sub(seq))
 	if o.Len == 0 {
 		return 0
 	}
@@ -152,21 +166,21 @@ func (c *Core) sendData(s *Session, seq, n uint32, now Time, again bool) uint32 
 		flags |= packet.PSH
 	}
 	c.send(s, seq, flags, KindPayload, now, again)
-	return at - seq
+	return at.Sub(seq)
 }
 
 // sendFIN closes our half.
 func (c *Core) sendFIN(s *Session, now Time) {
-	c.sendControl(s, s.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
-	s.nxt++
-	s.finSent, s.finFirst = true, !s.peerFIN
+	c.sendControl(s, s.snd.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
+	s.snd.nxt++
+	s.snd.finSent, s.snd.finFirst = true, !s.rcv.fin
 	s.state = Closing
 	s.endAt = now + closeTimeout
-	s.armRTO(now)
+	s.snd.armRTO(now)
 }
 
 func (c *Core) sendACK(s *Session, now Time) {
-	c.sendControl(s, s.nxt, packet.ACK, KindACK, now, false)
+	c.sendControl(s, s.snd.nxt, packet.ACK, KindACK, now, false)
 }
 
 func (c *Core) sendRST(s *Session, now Time) {
@@ -174,29 +188,29 @@ func (c *Core) sendRST(s *Session, now Time) {
 	if s.state == SynSent {
 		flags = packet.RST
 	}
-	c.sendControl(s, s.nxt, flags, KindRST, now, false)
+	c.sendControl(s, s.snd.nxt, flags, KindRST, now, false)
 }
 
-func (c *Core) sendControl(s *Session, seq uint32, flags packet.Flags, kind Kind, now Time, again bool) {
+func (c *Core) sendControl(s *Session, seq Seq, flags packet.Flags, kind Kind, now Time, again bool) {
 	c.out.Payload, c.out.Len = nil, 0
 	c.send(s, seq, flags, kind, now, again)
 }
 
 // send completes c.out, whose payload is set, and hands it to the sink. Every
 // segment but a SYN or bare RST acknowledges what has been seen of the target.
-func (c *Core) send(s *Session, seq uint32, flags packet.Flags, kind Kind, now Time, again bool) {
+func (c *Core) send(s *Session, seq Seq, flags packet.Flags, kind Kind, now Time, again bool) {
 	o := &c.out
-	o.Seq, o.Flags, o.Kind, o.Retransmit = seq, flags, kind, again
-	o.Window, o.MSS = window, int(s.mss)
+	o.Seq, o.Flags, o.Kind, o.Retransmit = uint32(seq), flags, kind, again
+	o.Window, o.MSS = window, int(s.snd.mss)
 	o.Ack, o.Options = 0, nil
 	if flags&packet.ACK != 0 {
-		o.Ack = s.rcvNxt
-		s.unacked, s.ackNow, s.ackAt = 0, false, never
-		if s.tsOK {
+		o.Ack = uint32(s.rcv.nxt)
+		s.rcv.unacked, s.rcv.ackNow, s.rcv.ackAt = 0, false, never
+		if s.snd.tsOK {
 			b := c.options[:12]
 			b[0], b[1], b[2], b[3] = 1, 1, 8, 10 // RFC 7323, appendix A
 			binary.BigEndian.PutUint32(b[4:], tsVal(now))
-			binary.BigEndian.PutUint32(b[8:], s.tsRecent)
+			binary.BigEndian.PutUint32(b[8:], s.rcv.tsRecent)
 			o.Options = b
 		}
 	}
@@ -207,24 +221,24 @@ func (c *Core) send(s *Session, seq uint32, flags packet.Flags, kind Kind, now T
 func (c *Core) sendSYN(s *Session, now Time, again bool) {
 	b := c.options[:0]
 	b = append(b, 2, 4, 0, 0)
-	binary.BigEndian.PutUint16(b[2:], uint16(min(int(s.synMSS), c.maxMSS(s))))
+	binary.BigEndian.PutUint16(b[2:], uint16(min(int(s.online.synMSS), c.maxMSS(s))))
 	switch {
-	case s.synSACK && s.synTS:
+	case s.online.synSACK && s.online.synTS:
 		b = append(b, 4, 2)
-	case s.synSACK:
+	case s.online.synSACK:
 		b = append(b, 1, 1, 4, 2)
-	case s.synTS:
+	case s.online.synTS:
 		b = append(b, 1, 1)
 	}
-	if s.synTS {
+	if s.online.synTS {
 		b = append(b, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0)
 		binary.BigEndian.PutUint32(b[len(b)-8:], tsVal(now))
 	}
-	if s.synScale != packet.NoWindowScale {
-		b = append(b, 1, 3, 3, s.synScale)
+	if s.online.synScale != packet.NoWindowScale {
+		b = append(b, 1, 3, 3, s.online.synScale)
 	}
 	o := &c.out
-	o.Seq, o.Ack, o.Flags, o.Kind, o.Retransmit = s.iss, 0, packet.SYN, KindSYN, again
+	o.Seq, o.Ack, o.Flags, o.Kind, o.Retransmit = uint32(s.snd.iss), 0, packet.SYN, KindSYN, again
 	o.Window, o.MSS, o.Payload, o.Len = window, 0, nil, 0
 	o.Options = b
 	c.deliver(s, o)

@@ -22,12 +22,12 @@ const (
 
 // Deadline is when the session wants its next Timer, at the latest.
 func (s *Session) Deadline(c *Core) Time {
-	d := min(s.rtoAt, s.ackAt, s.endAt)
+	d := min(s.snd.rtoAt, s.rcv.ackAt, s.endAt)
 	if !c.cfg.Replayed {
-		d = min(d, s.holeAt, s.silentAt(c))
+		d = min(d, s.online.holeAt, s.silentAt(c))
 	}
-	if s.nextPiece != 0 && s.turnAt != never && s.state == Established && s.una == s.nxt {
-		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.nextPiece)))
+	if s.turns.nextPiece != 0 && s.turns.waitAt != never && s.state == Established && s.snd.una == s.snd.nxt {
+		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.turns.nextPiece)))
 	}
 	return d
 }
@@ -39,10 +39,10 @@ func (s *Session) silentAt(c *Core) Time {
 	if c.cfg.Replayed && s.Busy() {
 		return never
 	}
-	if s.sawSYN && !s.hasBase {
-		return s.clientAt + min(halfOpen, c.cfg.Keepalive)
+	if s.online.sawSYN && !s.online.hasBase {
+		return s.online.seenAt + min(halfOpen, c.cfg.Keepalive)
 	}
-	return s.clientAt + c.cfg.Keepalive
+	return s.online.seenAt + c.cfg.Keepalive
 }
 
 // Timer runs what is due. Output follows.
@@ -58,16 +58,16 @@ func (c *Core) Timer(s *Session, now Time) {
 		c.Abort(s, ClientSilent, now)
 		return
 	}
-	if c.clientTime(now) >= s.holeAt {
+	if c.clientTime(now) >= s.online.holeAt {
 		c.passHole(s, now)
 	}
-	if now >= s.ackAt {
-		s.ackNow = true
+	if now >= s.rcv.ackAt {
+		s.rcv.ackNow = true
 	}
 	if now >= s.endAt {
 		c.endTimer(s, now)
 	}
-	if now >= s.rtoAt && s.state.connected() {
+	if now >= s.snd.rtoAt && s.state.connected() {
 		c.rtoTimer(s, now)
 	}
 }
@@ -79,16 +79,16 @@ func (c *Core) endTimer(s *Session, now Time) {
 		c.end(s, Finished)
 	case Closing:
 		wait := closeTimeout
-		if s.turnOpen && s.have() == s.turnHave {
+		if s.turns.open && s.have() == s.turns.hadAtStart {
 			wait = c.cfg.NoResponse // half-closed: the target still works at it
 		}
-		if quiet := s.peerAt + wait; now < quiet {
+		if quiet := s.rcv.heardAt + wait; now < quiet {
 			s.endAt = quiet
 			return
 		}
 		c.sendRST(s, now)
-		if s.parking {
-			s.parking = false
+		if s.snd.parking {
+			s.snd.parking = false
 			c.reopen(s, ClosedByTarget)
 			return
 		}
@@ -101,53 +101,53 @@ func (c *Core) endTimer(s *Session, now Time) {
 
 func (c *Core) rtoTimer(s *Session, now Time) {
 	if s.state == SynSent {
-		if s.synTries > synRetries {
+		if s.snd.synTries > synRetries {
 			why := HandshakeTimeout
-			if s.refused {
+			if s.snd.refused {
 				why = HandshakeRefused
 			}
 			c.end(s, why)
 			return
 		}
-		s.synTries++
-		s.backoff = min(s.backoff+1, maxSYNBackoff)
-		s.rtoAt = now + s.rto<<s.backoff + s.synJitter()
+		s.snd.synTries++
+		s.snd.backoff = min(s.snd.backoff+1, maxSYNBackoff)
+		s.snd.rtoAt = now + s.snd.rto<<s.snd.backoff + s.snd.synJitter()
 		c.sendSYN(s, now, true)
 		return
 	}
-	if now-max(s.peerAt, s.progressAt) >= c.cfg.NoResponse {
+	if now-max(s.rcv.heardAt, s.snd.progressAt) >= c.cfg.NoResponse {
 		c.Abort(s, TargetTimeout, now)
 		return
 	}
-	if s.una == s.nxt && !before(s.nxt, s.dataEnd()) {
-		s.rtoAt = never
+	if s.snd.una == s.snd.nxt && !s.snd.nxt.Before(s.dataEnd()) {
+		s.snd.rtoAt = never
 		return
 	}
-	if (s.una == s.nxt || s.wnd == 0) && c.probe(s, now) {
+	if (s.snd.una == s.snd.nxt || s.snd.wnd == 0) && c.probe(s, now) {
 		return
 	}
 	// RFC 5681, 3.1 and RFC 6298, 5.4-5.7
-	s.ssthresh = max((s.nxt-s.una)/2, 2*uint32(s.mss))
-	s.cwnd = uint32(s.mss)
-	s.recover, s.inRecov, s.lossRTO = s.nxt, true, true
-	s.rtxNext, s.rtxEnd = s.una, s.nxt
-	s.sackedN = 0 // RFC 6675, 5.1: the target may have reneged
-	s.dupAcks = 0
-	s.rttAt = never
-	s.backoff = min(s.backoff+1, 10)
-	s.rtoAt = now + s.backedOff()
+	s.snd.ssthresh = max((s.snd.nxt.Sub(s.snd.una))/2, 2*uint32(s.snd.mss))
+	s.snd.cwnd = uint32(s.snd.mss)
+	s.rec.until, s.rec.active, s.rec.byRTO = s.snd.nxt, true, true
+	s.rec.next, s.rec.end = s.snd.una, s.snd.nxt
+	s.rec.sackedN = 0 // RFC 6675, 5.1: the target may have reneged
+	s.rec.dupAcks = 0
+	s.snd.rttAt = never
+	s.snd.backoff = min(s.snd.backoff+1, 10)
+	s.snd.rtoAt = now + s.snd.backedOff()
 }
 
 // probe asks a target that closed its window with one byte (RFC 9293,
 // 3.8.6.1), the same one until it is taken. It reports whether there was one.
 func (c *Core) probe(s *Session, now Time) bool {
-	if c.sendData(s, s.una, 1, now, s.una != s.nxt) == 0 {
+	if c.sendData(s, s.snd.una, 1, now, s.snd.una != s.snd.nxt) == 0 {
 		return false
 	}
-	s.nxt = seqMax(s.nxt, s.una+1)
-	s.rttAt = never
-	s.backoff = min(s.backoff+1, 10)
-	s.rtoAt = now + s.backedOff()
+	s.snd.nxt = s.snd.nxt.Max(s.snd.una + 1)
+	s.snd.rttAt = never
+	s.snd.backoff = min(s.snd.backoff+1, 10)
+	s.snd.rtoAt = now + s.snd.backedOff()
 	return true
 }
 
@@ -155,21 +155,21 @@ func (c *Core) probe(s *Session, now Time) bool {
 // together again: where the target's queue is short, always the same ones
 // would be lost. It is up to a quarter of a second, from the bits of the
 // initial sequence number, which is as good as random.
-func (s *Session) synJitter() Time {
+func (s *sender) synJitter() Time {
 	return Time(s.iss*2654435761>>(s.synTries%16)) % (Second / 4)
 }
 
-func (s *Session) backedOff() Time { return min(s.rto<<s.backoff, maxRTO) }
+func (s *sender) backedOff() Time { return min(s.rto<<s.backoff, maxRTO) }
 
 // armRTO starts the retransmission timer where it does not run.
-func (s *Session) armRTO(now Time) {
+func (s *sender) armRTO(now Time) {
 	if s.rtoAt == never {
 		s.rtoAt = now + s.backedOff()
 	}
 }
 
 // measure takes a sample of the round trip (RFC 6298, 2), or fixed instead.
-func (s *Session) measure(rtt, fixed Time) {
+func (s *sender) measure(rtt, fixed Time) {
 	if fixed > 0 {
 		rtt = fixed
 	}

@@ -14,29 +14,49 @@ const (
 	minPatience = 50 * Millisecond
 )
 
-// have is how many response bytes the target has sent, FIN included, counted
-// so that it compares with the client's acknowledgments less base.
-func (s *Session) have() uint32 { return s.rcvNxt - s.peerBase }
+// turns says which of the client's pieces the target may get, and what it has
+// answered.
+type turns struct {
+	released   Seq    // sequence number up to which pieces are released
+	nextPiece  uint32 // first piece not released
+	keep       Seq    // payload from here on belongs to the unanswered turn
+	peerBase   Seq    // target's sequence number that stands for no response byte
+	hadAtStart Seq    // what the target had sent when the running turn was released
+	open       bool   // a released turn has not been answered
+	partial    bool   // the front of the unanswered turn is freed
+	pushed     bool   // the last segment of the target ended what its server wrote
+	reopens    uint8  // without progress
+	patience   Time
+	waitAt     Time // when the waiting turn came to wait
+	askedAt    Time // the last piece of the running turn was released
+}
+
+// have is how far the target has answered, FIN included: a position in the
+// response of which 0 is base.
+func (s *Session) have() Seq { return Seq(s.rcv.nxt.Sub(s.turns.peerBase)) }
+
+// read is the same of production's response, for a client that acknowledges ack.
+func (s *Session) read(ack Seq) Seq { return Seq(ack.Sub(s.online.base)) }
 
 // Late reports whether a request waits for the target's answer to the one
 // before, which production has given: the copy is behind.
 func (c *Core) Late(s *Session) bool {
-	return s.state == Established && s.nextPiece != 0 && c.pieces.at(s.nextPiece).kind == pieceData
+	return s.state == Established && s.turns.nextPiece != 0 && c.pieces.at(s.turns.nextPiece).kind == pieceData
 }
 
 // release lets pieces go to the sender, in order: those of a running turn at
 // once, the first of the next when the target has answered.
 func (c *Core) release(s *Session, now Time) {
-	for s.nextPiece != 0 {
-		p := c.pieces.at(s.nextPiece)
-		if s.peerFIN && !s.finSent && (p.kind == pieceData || s.turnOpen && before(s.have(), p.ack-s.base)) {
+	for s.turns.nextPiece != 0 {
+		p := c.pieces.at(s.turns.nextPiece)
+		if s.rcv.fin && !s.snd.finSent && (p.kind == pieceData || s.turns.open && s.have().Before(s.read(p.ack))) {
 			c.leave(s, now)
 			return
 		}
 		if p.turn {
-			behindHole := p.fresh && p.seq != s.iss+1
-			wait := (!c.cfg.NoWait || p.kind == pieceRST) && !(behindHole && s.released == s.iss+1)
-			if wait && !c.answered(s, p, now) || behindHole && s.una != s.nxt {
+			behindHole := p.fresh && p.seq != s.snd.iss+1
+			wait := (!c.cfg.NoWait || p.kind == pieceRST) && !(behindHole && s.turns.released == s.snd.iss+1)
+			if wait && !c.answered(s, p, now) || behindHole && s.snd.una != s.snd.nxt {
 				break
 			}
 			if behindHole {
@@ -44,17 +64,17 @@ func (c *Core) release(s *Session, now Time) {
 				return
 			}
 			c.endTurn(s)
-			s.turnOpen = p.kind == pieceData
-			s.turnHave = s.have()
-			s.turnAt = never
-			s.peerPushed = false
+			s.turns.open = p.kind == pieceData
+			s.turns.hadAtStart = s.have()
+			s.turns.waitAt = never
+			s.turns.pushed = false
 		}
-		s.released = p.end()
-		s.nextPiece = p.next
-		s.askedAt = now
+		s.turns.released = p.end()
+		s.turns.nextPiece = p.next
+		s.turns.askedAt = now
 	}
-	if s.nextPiece == 0 && s.turnOpen && s.una == s.nxt && s.peerPushed &&
-		before(s.base+s.turnHave, s.ackSeen) && !before(s.have(), s.ackSeen-s.base) {
+	if s.turns.nextPiece == 0 && s.turns.open && s.snd.una == s.snd.nxt && s.turns.pushed &&
+		s.turns.hadAtStart.Before(s.read(s.online.ackSeen)) && !s.have().Before(s.read(s.online.ackSeen)) {
 		c.endTurn(s) // the client has read the response, and the target has sent as much
 	}
 }
@@ -62,13 +82,13 @@ func (c *Core) release(s *Session, now Time) {
 // endTurn counts the running turn as answered; its payload need not be kept
 // any longer.
 func (c *Core) endTurn(s *Session) {
-	if s.turnOpen {
-		s.turnOpen = false
+	if s.turns.open {
+		s.turns.open = false
 		c.Stats.TurnsCopied++
-		s.reopens = 0
+		s.turns.reopens = 0
 	}
-	s.partial = false
-	s.keep = s.released
+	s.turns.partial = false
+	s.turns.keep = s.turns.released
 	c.forget(s)
 }
 
@@ -76,31 +96,31 @@ func (c *Core) endTurn(s *Session) {
 // sent what production had sent by then, or less but pushed and fell silent,
 // or nothing for as long as the session has patience.
 func (c *Core) answered(s *Session, p *piece, now Time) bool {
-	want, have := p.ack-s.base, s.have()
-	if !before(have, want) {
+	want, have := s.read(p.ack), s.have()
+	if !have.Before(want) {
 		// A response a little longer than production's would be taken for a
 		// part of the next one's; a surplus as large as a response is one that
 		// came early, to pipelined requests.
-		if over, size := have-want, want-s.turnHave; over > 0 && int32(size) > 0 && over < size/4 {
-			s.peerBase += over
+		if over, size := have.Sub(want), want.Sub(s.turns.hadAtStart); over > 0 && s.turns.hadAtStart.Before(want) && over < size/4 {
+			s.turns.peerBase = s.turns.peerBase.Add(over)
 		}
-		s.patience = patience
+		s.turns.patience = patience
 		return true
 	}
-	if s.turnAt == never {
-		s.turnAt = now
+	if s.turns.waitAt == never {
+		s.turns.waitAt = now
 	}
-	if s.una == s.nxt && now >= s.quietAt(p) {
-		s.peerBase -= want - have
+	if s.snd.una == s.snd.nxt && now >= s.quietAt(p) {
+		s.turns.peerBase -= want - have // the missing bytes count as sent
 		return true
 	}
-	if s.una == s.nxt && now >= s.patientUntil() {
-		if s.turnOpen {
-			s.turnOpen = false
+	if s.snd.una == s.snd.nxt && now >= s.patientUntil() {
+		if s.turns.open {
+			s.turns.open = false
 			c.Stats.TurnsUnanswered++
 		}
-		s.peerBase -= want - have
-		s.patience = max(s.patience/2, minPatience)
+		s.turns.peerBase -= want - have // the missing bytes count as sent
+		s.turns.patience = max(s.turns.patience/2, minPatience)
 		return true
 	}
 	return false
@@ -108,44 +128,46 @@ func (c *Core) answered(s *Session, p *piece, now Time) bool {
 
 // patientUntil is when the waiting turn goes on without a response. The time
 // that the turn before it needed on its way does not count.
-func (s *Session) patientUntil() Time { return max(s.turnAt, s.progressAt) + s.patience }
+func (s *Session) patientUntil() Time {
+	return max(s.turns.waitAt, s.snd.progressAt) + s.turns.patience
+}
 
 // quietAt is when a response shorter than p wants counts as complete. A RST
 // does not trust that: it would undo what the target is still working at.
 func (s *Session) quietAt(p *piece) Time {
-	want, have := p.ack-s.base, s.have()
-	if p.kind == pieceRST || !s.peerPushed || !before(s.turnHave, have) {
+	want, have := s.read(p.ack), s.have()
+	if p.kind == pieceRST || !s.turns.pushed || !s.turns.hadAtStart.Before(have) {
 		return never
 	}
-	if have-s.turnHave >= (want-s.turnHave)/2 {
-		return s.peerAt + nearlyWhole
+	if have.Sub(s.turns.hadAtStart) >= want.Sub(s.turns.hadAtStart)/2 {
+		return s.rcv.heardAt + nearlyWhole
 	}
-	return s.peerAt + silence + 2*s.srtt
+	return s.rcv.heardAt + silence + 2*s.snd.srtt
 }
 
 // forget frees pieces that are acknowledged and whose turn is answered. A
 // turn longer than maxKept is not kept to be sent again.
 func (c *Core) forget(s *Session) {
-	for s.first != 0 {
-		p := c.pieces.at(s.first)
+	for s.online.first != 0 {
+		p := c.pieces.at(s.online.first)
 		end := p.end()
-		if s.first == s.nextPiece || before(s.delivered(), p.seq+p.len) {
+		if s.online.first == s.turns.nextPiece || s.delivered().Before(p.seq.Add(p.len)) {
 			return
 		}
-		if before(s.keep, end) {
-			if s.una-p.seq < maxKept && !s.partial {
+		if s.turns.keep.Before(end) {
+			if s.snd.una.Sub(p.seq) < maxKept && !s.turns.partial {
 				return
 			}
-			s.partial = true
+			s.turns.partial = true
 		}
-		if s.cursor == s.first {
-			s.cursor = 0
+		if s.snd.cursor == s.online.first {
+			s.snd.cursor = 0
 		}
 		next := p.next
-		c.pieces.release(s.first)
-		s.first = next
+		c.pieces.freePiece(s.online.first)
+		s.online.first = next
 		if next == 0 {
-			s.last = 0
+			s.online.last = 0
 		}
 	}
 }

@@ -179,7 +179,7 @@ func TestLongTurnIsNotKept(t *testing.T) {
 	for seq := 1; seq < 600_000; seq += 30_000 {
 		b.data(seq, 30_000, 1)
 		for ; sent < seq+29_999; b.reply(ackOnly, 1, 0, 1+sent) {
-			sent = int(b.s.nxt - b.isn - 1)
+			sent = int(b.s.snd.nxt.Sub(Seq(b.isn)) - 1)
 		}
 	}
 	if b.core.Held() > maxKept+30_000 {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -68,6 +69,13 @@ type Tool interface {
 	Beat()
 	// Status is how it goes, on one line.
 	Status() string
+}
+
+// Readiness is of tools that may lose what they need while they run.
+type Readiness interface {
+	// Ready tells why the tool does nothing of use at present; it is nil while
+	// it works.
+	Ready() error
 }
 
 // InputError marks an error of Run that is of what the tool was given to read:
@@ -185,9 +193,9 @@ func (a *Appliance) host() (err error) {
 	return nil
 }
 
-// Ready says that the tool works: /-/ready answers 200, the process that
-// started a daemon returns to its shell, and a service manager hears of it.
-// Further calls do nothing.
+// Ready says that the tool works: /-/ready answers 200 unless its Readiness has
+// an error, the process that started a daemon returns to its shell, and a
+// service manager hears of it. Further calls do nothing.
 func (a *Appliance) Ready() {
 	if a.ready.Swap(true) {
 		return
@@ -201,12 +209,29 @@ func (a *Appliance) Ready() {
 	}
 }
 
+// unready is why the tool does nothing of use, on one line; empty while it works.
+func (a *Appliance) unready() string {
+	if !a.ready.Load() {
+		return a.name + " is starting"
+	}
+	if tool, ok := a.tool.(Readiness); ok {
+		if err := tool.Ready(); err != nil {
+			return strings.ReplaceAll(err.Error(), "\n", "; ")
+		}
+	}
+	return ""
+}
+
 // status is what the service manager shows.
 func (a *Appliance) status() string {
-	if err := a.reloads.failure(); err != nil {
-		return a.tool.Status() + "; the last reload failed: " + err.Error()
+	s := a.tool.Status()
+	if why := a.unready(); why != "" {
+		s = "NOT READY: " + why + "; " + s
 	}
-	return a.tool.Status()
+	if err := a.reloads.failure(); err != nil {
+		s += "; the last reload failed: " + err.Error()
+	}
+	return s
 }
 
 // Status shows a line below the log, where that goes to a terminal, until the

@@ -85,8 +85,8 @@ func (a *Appliance) routes(errorLog promhttp.Logger) http.Handler {
 		fmt.Fprintf(w, "%s is healthy\n", a.name)
 	})
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if !a.ready.Load() {
-			http.Error(w, a.name+" is starting", http.StatusServiceUnavailable)
+		if why := a.unready(); why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintf(w, "%s is ready\n", a.name)

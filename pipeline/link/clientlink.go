@@ -35,8 +35,8 @@ type flowOp struct {
 	del bool
 }
 
-// lane is one of a client's links, through all its connections.
-type lane struct {
+// clientLink is one of a client's links, through all its connections.
+type clientLink struct {
 	client *Client
 	index  int
 	start  time.Time // of the stamps in pings
@@ -51,12 +51,12 @@ type lane struct {
 	list  bool     // the full list is to be sent first
 	stamp uint64   // of the peer's last ping
 	owed  bool     // it waits for its pong
-	paced bool     // the peer does not know the client's pace
+	tell  bool     // the peer does not know whether replies are waited for
 	wake  chan struct{}
 }
 
-func newLane(c *Client, index int) *lane {
-	return &lane{
+func newClientLink(c *Client, index int) *clientLink {
+	return &clientLink{
 		client: c,
 		index:  index,
 		start:  time.Now(),
@@ -65,7 +65,7 @@ func newLane(c *Client, index int) *lane {
 }
 
 // queue hands changes to the writer.
-func (l *lane) queue(es []packet.Endpoint, del bool) {
+func (l *clientLink) queue(es []packet.Endpoint, del bool) {
 	l.mu.Lock()
 	switch {
 	case !l.open:
@@ -82,15 +82,15 @@ func (l *lane) queue(es []packet.Endpoint, del bool) {
 	l.signal()
 }
 
-// pace has the writer tell the peer the client's pace.
-func (l *lane) pace() {
+// tellUrgency has the writer tell the peer whether replies are waited for.
+func (l *clientLink) tellUrgency() {
 	l.mu.Lock()
-	l.paced = l.open
+	l.tell = l.open
 	l.mu.Unlock()
 	l.signal()
 }
 
-func (l *lane) signal() {
+func (l *clientLink) signal() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -99,7 +99,7 @@ func (l *lane) signal() {
 
 // serve opens one connection and returns why it ended. opened is called
 // when it is ready to carry replies.
-func (l *lane) serve(ctx context.Context, opened func()) error {
+func (l *clientLink) serve(ctx context.Context, opened func()) error {
 	conn, err := l.dial(ctx)
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (l *lane) serve(ctx context.Context, opened func()) error {
 	}
 
 	l.mu.Lock()
-	l.open, l.ops, l.list, l.owed, l.paced = true, l.ops[:0], l.client.cfg.LiveFlows != nil, false, l.client.hurry.Load()
+	l.open, l.ops, l.list, l.owed, l.tell = true, l.ops[:0], l.client.cfg.LiveFlows != nil, false, l.client.urgent.Load()
 	l.mu.Unlock()
 	l.signal() // for the list
 	l.rtt.Store(0)
@@ -150,7 +150,7 @@ func (l *lane) serve(ctx context.Context, opened func()) error {
 	return err
 }
 
-func (l *lane) dial(ctx context.Context) (net.Conn, error) {
+func (l *clientLink) dial(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{
 		Timeout: dialTimeout,
 		// Between heartbeats this finds nothing; it keeps the state of
@@ -173,7 +173,7 @@ func setUserTimeout(_, _ string, c syscall.RawConn) (err error) {
 }
 
 // handshake opens the link up to the server's ready.
-func (l *lane) handshake(conn net.Conn, r *frameReader) error {
+func (l *clientLink) handshake(conn net.Conn, r *frameReader) error {
 	cfg := &l.client.cfg
 	mine := appendHello(nil, &hello{
 		Secret:   cfg.Secret != "",
@@ -221,7 +221,7 @@ func (l *lane) handshake(conn net.Conn, r *frameReader) error {
 }
 
 // expect reads the next frame, which is of type want or an error.
-func (l *lane) expect(r *frameReader, want Type) ([]byte, error) {
+func (l *clientLink) expect(r *frameReader, want Type) ([]byte, error) {
 	t, p, err := r.next()
 	switch {
 	case err != nil:
@@ -235,7 +235,7 @@ func (l *lane) expect(r *frameReader, want Type) ([]byte, error) {
 }
 
 // refusedBy is the error that the server ends the link with.
-func (l *lane) refusedBy(p []byte) error {
+func (l *clientLink) refusedBy(p []byte) error {
 	text, err := decodeText(p)
 	if err != nil {
 		return err
@@ -244,20 +244,20 @@ func (l *lane) refusedBy(p []byte) error {
 }
 
 // refusal is an error that will not pass by itself; Stats has it.
-func (l *lane) refusal(text string) error {
+func (l *clientLink) refusal(text string) error {
 	l.client.refusal.Store(&text)
 	return errors.New(text)
 }
 
-func (l *lane) send(conn io.Writer, b []byte) error {
+func (l *clientLink) send(conn io.Writer, b []byte) error {
 	n, err := conn.Write(b)
 	l.client.sent.Add(uint64(n))
 	return err
 }
 
-// take handles a frame that does not hold replies. It runs in the goroutine of
+// handle acts on a frame that does not hold replies. It runs in the goroutine of
 // the inlet's owner.
-func (l *lane) take(t Type, p []byte) error {
+func (l *clientLink) handle(t Type, p []byte) error {
 	switch t {
 	case TypePing:
 		q, err := decodePing(p)
@@ -294,7 +294,7 @@ func (l *lane) take(t Type, p []byte) error {
 }
 
 // now is the clock of the pings.
-func (l *lane) now() uint64 { return uint64(time.Since(l.start)) }
+func (l *clientLink) now() uint64 { return uint64(time.Since(l.start)) }
 
 // secretMismatch says which end lacks a secret.
 func secretMismatch(mine bool, me, peer string) string {

@@ -11,7 +11,7 @@ import (
 
 // write sends what is queued, and heartbeats, until the link ends: by ctx, by
 // the peer, or because the peer is silent.
-func (l *lane) write(ctx context.Context, in *Inlet) error {
+func (l *clientLink) write(ctx context.Context, in *Inlet) error {
 	beat := time.NewTicker(Heartbeat)
 	defer beat.Stop()
 	heard, since := in.heard.Load(), time.Now()
@@ -37,15 +37,15 @@ func (l *lane) write(ctx context.Context, in *Inlet) error {
 		case <-l.wake:
 		}
 		l.mu.Lock()
-		ops, list, stamp, owed, paced := l.ops, l.list, l.stamp, l.owed, l.paced
-		l.ops, l.list, l.owed, l.paced = spare[:0], false, false, false
+		ops, list, stamp, owed, tell := l.ops, l.list, l.stamp, l.owed, l.tell
+		l.ops, l.list, l.owed, l.tell = spare[:0], false, false, false
 		l.mu.Unlock()
 		spare = ops
 		if owed {
 			out = appendPong(out, stamp)
 		}
-		if paced {
-			out = appendPace(out, l.client.hurry.Load())
+		if tell {
+			out = appendUrgent(out, l.client.urgent.Load())
 		}
 		var err error
 		if list {
@@ -62,7 +62,7 @@ func (l *lane) write(ctx context.Context, in *Inlet) error {
 
 // sendList sends the whole list of this link's flows. It returns out with
 // what is left to send.
-func (l *lane) sendList(to io.Writer, out []byte) ([]byte, error) {
+func (l *clientLink) sendList(to io.Writer, out []byte) ([]byte, error) {
 	out = appendFrame(out, TypeFlowSync, []byte{syncBegin})
 	es := make([]packet.Endpoint, 0, flowsPerFrame)
 	var err error
@@ -75,7 +75,7 @@ func (l *lane) sendList(to io.Writer, out []byte) ([]byte, error) {
 		out = out[:0]
 	}
 	l.client.cfg.LiveFlows(func(e packet.Endpoint) {
-		if packet.Shard(e.Port, len(l.client.lanes)) != l.index {
+		if packet.Shard(e.Port, len(l.client.links)) != l.index {
 			return
 		}
 		if es = append(es, e); len(es) == cap(es) {
@@ -88,7 +88,7 @@ func (l *lane) sendList(to io.Writer, out []byte) ([]byte, error) {
 
 // sendOps sends changes, runs of a kind in one frame. It returns out with
 // what is left to send.
-func (l *lane) sendOps(to io.Writer, out []byte, ops []flowOp) ([]byte, error) {
+func (l *clientLink) sendOps(to io.Writer, out []byte, ops []flowOp) ([]byte, error) {
 	for len(ops) > 0 {
 		t := TypeFlowAdd
 		if ops[0].del {

@@ -14,11 +14,11 @@ func (r *Router) owner(id [16]byte) *owner {
 	return nil
 }
 
-// present reports whether l still speaks for its owner: another connection may
+// present reports whether out still speaks for its owner: another connection may
 // have taken its place, and the owner may be gone.
-func (r *Router) present(l *Lane) bool {
-	lanes := *l.owner.lanes.Load()
-	return l.index < len(lanes) && lanes[l.index] == l
+func (r *Router) present(out *Outlet) bool {
+	outlets := *out.owner.outlets.Load()
+	return out.index < len(outlets) && outlets[out.index] == out
 }
 
 // makeRoom sees that nobody else holds what o claims.
@@ -100,7 +100,7 @@ func (r *Router) buildSpans() {
 	r.spans.Store(&t)
 }
 
-// slot finds a number for a lane.
+// slot finds a number for an outlet.
 func (r *Router) slot() int {
 	for i, taken := range r.slots {
 		if !taken {

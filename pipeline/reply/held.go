@@ -68,9 +68,9 @@ func (d *delayTable) shift() {
 	d.n--
 }
 
-// take appends what waits for e to batch, oldest first. The caller holds the
+// remove appends what waits for e to batch, oldest first. The caller holds the
 // lock.
-func (d *delayTable) take(e packet.Endpoint, batch []packet.Reply) []packet.Reply {
+func (d *delayTable) remove(e packet.Endpoint, batch []packet.Reply) []packet.Reply {
 	i, ok := d.last[e]
 	if !ok {
 		return batch

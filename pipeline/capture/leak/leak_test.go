@@ -1,6 +1,7 @@
 package leak
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -206,4 +207,28 @@ func TestAnswerIsUsedAgainForAWhile(t *testing.T) {
 	g.read = time.Now() // however slow the test is
 	check(t, g.Check(pool), "")
 	check(t, g.now().Check(pool), "ip_forward")
+}
+
+func TestTheWatchIsLoudAsLongAsClaimsLeak(t *testing.T) {
+	g := host(t)
+	route(t, "0.0.0.0/0", "10.1.2.1", unix.RTN_UNICAST)
+	claims := func(yield func(netip.Prefix, string) bool) {
+		_ = yield(pool, "one") && yield(pool6, "two") && yield(AnyAddress, "three")
+	}
+	look := func(want int) {
+		t.Helper()
+		var out strings.Builder
+		g.now().look(slog.New(slog.NewTextHandler(&out, nil)), claims)
+		if said := strings.Count(out.String(), "REPLIES LEAK TO REAL CLIENTS"); said != want || g.Leaks() != want {
+			t.Errorf("%d leaks, %d logged, want %d:\n%s", g.Leaks(), said, want, out.String())
+		}
+	}
+	look(0)
+	write(t, "ipv4/ip_forward", "1")
+	look(2)
+	look(2)
+	route(t, "10.1.3.0/24", "", unix.RTN_BLACKHOLE)
+	look(0)
+	write(t, "ipv4/ip_forward", "0")
+	look(0)
 }

@@ -1,4 +1,6 @@
 // Package leak finds out whether the kernel would forward a target's replies.
+// It knows this host's forwarding and routes, and prefixes that somebody names.
+// It does not know packets, nor what follows from a leak.
 //
 // The host that captures replies gets packets to addresses that it does not
 // own. With forwarding off its IP layer drops them. With forwarding on, it sends
@@ -15,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -26,6 +29,7 @@ import (
 type Guard struct {
 	interfaces []string // where replies come in; none: all
 	netlink    *netlink.Handle
+	leaks      atomic.Int64 // that Watch found last
 
 	mu    sync.Mutex
 	read  time.Time // when what follows was last learnt
