@@ -12,7 +12,7 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test unit race e2e soak packaged packages version appliance lint demo bench fuzz clean
+.PHONY: all build test test-short unit race e2e soak packaged packages version appliance lint demo bench fuzz clean
 
 all: build
 
@@ -26,9 +26,18 @@ demo: build
 
 test: lint unit race packaged e2e
 
+UNITS = $$(go list ./... | grep -v -e /tcpcopy-lab/e2e -e /packaging)
+
+# The inner loop: no end-to-end tests, no packages, no race detector. Most tests
+# of the lab and of the rings wait for the kernel, so more of them run at a time
+# than there are cores.
+test-short:
+	.ci/install tcpdump ethtool nft nginx haproxy
+	CGO_ENABLED=0 go test -short -p 4 $(UNITS)
+
 unit:
 	.ci/install tcpdump ethtool nft nginx haproxy
-	CGO_ENABLED=0 go test $$(go list ./... | grep -v -e /tcpcopy-lab/e2e -e /packaging)
+	CGO_ENABLED=0 go test $(UNITS)
 
 # The packages where goroutines meet.
 race:
@@ -69,10 +78,15 @@ version:
 packages:
 	packaging/build bin/packages $(VERSION) amd64 arm64
 
+# What stands in staticcheck.conf and rooms_test.go holds; go.mod lists what is
+# used; no vulnerability that is known can be reached.
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go mod tidy -diff
 	CGO_ENABLED=0 go vet ./...
+	CGO_ENABLED=0 go test -count=1 . # the rooms
 	CGO_ENABLED=0 go run $(STATICCHECK) ./...
+	CGO_ENABLED=0 .ci/vulnerabilities
 
 # What a packet and what a copied request cost, into bin/bench: about a quarter
 # of an hour. PEER_TCPCOPY= and PEER_INTERCEPT= name other binaries, of the same
