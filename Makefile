@@ -12,7 +12,7 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test test-short unit race e2e soak packaged packages version appliance lint demo bench fuzz clean
+.PHONY: all build test test-short unit race e2e soak packaged packages version appliance lint demo bench bench-compare fuzz clean
 
 all: build
 
@@ -99,6 +99,12 @@ bench: build
 	@mkdir -p bin/bench
 	CGO_ENABLED=0 go test -run '^$$' -bench . -benchtime 0.3s -benchmem ./pipeline/... ./ring/... > bin/bench/stages.txt; status=$$?; cat bin/bench/stages.txt; exit $$status
 	bin/tcpcopy-lab bench --out bin/bench/copies $(BENCH)
+
+# Whether this tree's Go benchmarks differ from those of BASE=COMMIT, in turns on
+# this machine (two minutes), or from the kept ones of docs/benchmarks.txt, of the
+# machine named there. `.ci/bench-compare --keep` keeps new ones.
+bench-compare:
+	.ci/bench-compare $(BASE)
 
 # FUZZTIME of each fuzz target; their seeds run with every test. Minimizing an
 # input that is merely new is cut off after one run: by default it may take a
