@@ -2,8 +2,9 @@
 # runs all tests. Both need root, Go and a package manager, and install what
 # they lack.
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance.version=$(VERSION)
+VERSION := $(shell sed -n 's/^var version = "\(.*\)"$$/\1/p' cmd/internal/appliance/version.go)
+COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
+LDFLAGS := -s -w -X github.com/tcpcopy-go/tcpcopy/cmd/internal/appliance.commit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # The end-to-end tests load both cores: they run alone, behind the others.
@@ -11,12 +12,12 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test unit race e2e soak packaged packages appliance lint demo bench fuzz clean
+.PHONY: all build test test-short unit race e2e soak packaged packages version appliance lint demo bench bench-compare fuzz clean
 
 all: build
 
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tcpcopy ./cmd/intercept ./cmd/tcpcopy-lab
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tcpcopy ./cmd/intercept ./cmd/tcpcopy-lab
 	@ln -sf intercept bin/itercept # as the founding document spells it
 
 demo: build
@@ -25,9 +26,18 @@ demo: build
 
 test: lint unit race packaged e2e
 
+UNITS = $$(go list ./... | grep -v -e /tcpcopy-lab/e2e -e /packaging)
+
+# The inner loop: no end-to-end tests, no packages, no race detector. Most tests
+# of the lab and of the rings wait for the kernel, so more of them run at a time
+# than there are cores.
+test-short:
+	.ci/install tcpdump ethtool nft nginx haproxy
+	CGO_ENABLED=0 go test -short -p 4 $(UNITS)
+
 unit:
 	.ci/install tcpdump ethtool nft nginx haproxy
-	CGO_ENABLED=0 go test $$(go list ./... | grep -v -e /tcpcopy-lab/e2e -e /packaging)
+	CGO_ENABLED=0 go test $(UNITS)
 
 # The packages where goroutines meet.
 race:
@@ -62,13 +72,21 @@ appliance:
 	.ci/install ethtool systemd-nspawn systemd-analyze
 	TCL_APPLIANCE=1 CGO_ENABLED=0 go test -count=1 -v ./packaging/appliance
 
+version:
+	@echo $(VERSION)
+
 packages:
 	packaging/build bin/packages $(VERSION) amd64 arm64
 
+# What stands in staticcheck.conf and rooms_test.go holds; go.mod lists what is
+# used; no vulnerability that is known can be reached.
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go mod tidy -diff
 	CGO_ENABLED=0 go vet ./...
+	CGO_ENABLED=0 go test -count=1 . # the rooms
 	CGO_ENABLED=0 go run $(STATICCHECK) ./...
+	CGO_ENABLED=0 .ci/vulnerabilities
 
 # What a packet and what a copied request cost, into bin/bench: about a quarter
 # of an hour. PEER_TCPCOPY= and PEER_INTERCEPT= name other binaries, of the same
@@ -82,11 +100,21 @@ bench: build
 	CGO_ENABLED=0 go test -run '^$$' -bench . -benchtime 0.3s -benchmem ./pipeline/... ./ring/... > bin/bench/stages.txt; status=$$?; cat bin/bench/stages.txt; exit $$status
 	bin/tcpcopy-lab bench --out bin/bench/copies $(BENCH)
 
-# Ten seconds of each fuzz target; their seeds run with every test.
+# Whether this tree's Go benchmarks differ from those of BASE=COMMIT, in turns on
+# this machine (two minutes), or from the kept ones of docs/benchmarks.txt, of the
+# machine named there. `.ci/bench-compare --keep` keeps new ones.
+bench-compare:
+	.ci/bench-compare $(BASE)
+
+# FUZZTIME of each fuzz target; their seeds run with every test. Minimizing an
+# input that is merely new is cut off after one run: by default it may take a
+# minute, and FuzzFile tried five inputs in it instead of 9,000 a second.
+FUZZTIME ?= 10s
 fuzz:
+	.ci/install tcpdump
 	@for p in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	    echo "$$p $$f"; CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$f$$" -fuzztime 10s $$p || exit 1; \
+	    echo "$$p $$f"; CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$p || exit 1; \
 	  done; \
 	done
 

@@ -48,7 +48,7 @@ func packages(t *testing.T) (old, new string) {
 			return
 		}
 		built.old, built.new = filepath.Join(dir, "old"), filepath.Join(dir, "new")
-		for version, dir := range map[string]string{"v1.2.3": built.old, "v1.3.0": built.new} {
+		for version, dir := range map[string]string{"1.2.3": built.old, "1.3.0": built.new} {
 			if built.out, built.err = exec.Command("./build", dir, version, runtime.GOARCH).CombinedOutput(); built.err != nil {
 				return
 			}

@@ -39,10 +39,10 @@ func build(t *testing.T) (programs stage.Programs, debs string) {
 	bin, debs := t.TempDir(), t.TempDir()
 	commands := [][]string{
 		{"go", "build", "-o", bin, "../../cmd/tcpcopy", "../../cmd/intercept", "../../cmd/tcpcopy-lab"},
-		{"../build", filepath.Join(debs, "old"), "v1.2.3", runtime.GOARCH},
+		{"../build", filepath.Join(debs, "old"), "1.2.3", runtime.GOARCH},
 	}
 	if whole() {
-		commands = append(commands, []string{"../build", filepath.Join(debs, "new"), "v1.3.0", runtime.GOARCH})
+		commands = append(commands, []string{"../build", filepath.Join(debs, "new"), "1.3.0", runtime.GOARCH})
 	}
 	for _, args := range commands {
 		c := exec.Command(args[0], args[1:]...)

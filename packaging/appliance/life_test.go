@@ -120,7 +120,7 @@ func lives(t *testing.T, s *stage.Stage, production, assistant *machine, configu
 		for unit, m := range services {
 			tool := strings.TrimSuffix(unit, "@online")
 			log := m.run("journalctl", "-o", "cat", "-u", unit)
-			if i := strings.LastIndex(log, "msg=starting"); !strings.HasPrefix(log[max(i, 0):], "msg=starting tool="+tool+" version=v1.3.0") {
+			if i := strings.LastIndex(log, "msg=starting"); !strings.HasPrefix(log[max(i, 0):], "msg=starting tool="+tool+" version=1.3.0") {
 				t.Errorf("%s is not the new one: %s", unit, log)
 			}
 		}

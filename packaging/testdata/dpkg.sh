@@ -9,7 +9,7 @@ set -eu
 
 inside dpkg -i /mnt/debs/old/tcpcopy_*.deb /mnt/debs/old/intercept_*.deb
 for tool in tcpcopy intercept; do
-	inside $tool --version | grep -q "$tool v1.2.3" || fail "$tool is not of the version"
+	inside $tool --version | grep -q "$tool 1.2.3" || fail "$tool is not of the version"
 	inside getent passwd $tool | grep -q /usr/sbin/nologin || fail "no user $tool, or one who may log in"
 done
 inside itercept --version >/dev/null || fail "itercept does not run"
@@ -32,7 +32,7 @@ daemon-reload
 try-restart intercept.service intercept@*.service
 try-restart tcpcopy@*.service
 END
-inside tcpcopy --version | grep -q "tcpcopy v1.3.0" || fail "the upgrade brought no new version"
+inside tcpcopy --version | grep -q "tcpcopy 1.3.0" || fail "the upgrade brought no new version"
 grep -q "by the operator" /mnt/root/etc/tcpcopy/online.toml || fail "the upgrade lost the configuration"
 
 inside dpkg -r tcpcopy intercept

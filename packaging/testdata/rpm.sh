@@ -16,7 +16,7 @@ daemon-reload
 END
 for tool in tcpcopy intercept; do
 	rpm -V $tool || fail "$tool: its files are not those of the package"
-	inside $tool --version | grep -q "$tool v1.2.3" || fail "$tool is not of the version"
+	inside $tool --version | grep -q "$tool 1.2.3" || fail "$tool is not of the version"
 	inside getent passwd $tool | grep -q /usr/sbin/nologin || fail "no user $tool, or one who may log in"
 done
 [ -z "$(find /mnt/upper/etc/systemd -type l 2>/dev/null)" ] || fail "the installation enables a service"
@@ -31,7 +31,7 @@ daemon-reload
 try-restart intercept.service intercept@*.service
 try-restart tcpcopy@*.service
 END
-inside tcpcopy --version | grep -q "tcpcopy v1.3.0" || fail "the upgrade brought no new version"
+inside tcpcopy --version | grep -q "tcpcopy 1.3.0" || fail "the upgrade brought no new version"
 tail -n 1 /mnt/root/etc/tcpcopy/online.toml | grep -q "by the operator" || fail "the upgrade lost the configuration"
 [ "$(rpm -V tcpcopy intercept)" = "S.5....T.  c /etc/tcpcopy/online.toml" ] || fail "upgraded, and changed besides the configuration: $(rpm -V tcpcopy intercept)"
 

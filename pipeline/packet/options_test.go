@@ -23,6 +23,7 @@ func TestParseOptions(t *testing.T) {
 		{"timestamps", []byte{8, 10, 0, 0, 1, 2, 0, 0, 0, 9}, with(func(o *Options) { o.HasTimestamp, o.TSVal, o.TSEcr = true, 258, 9 })},
 		{"behind the end of the list", []byte{0, 2, 4, 5, 180}, none},
 		{"unknown ones are passed over", []byte{254, 4, 9, 9, 2, 4, 5, 180}, with(func(o *Options) { o.MSS = 1460 })},
+		{"Multipath TCP of a wrong length is passed over", []byte{30, 6, 0x55, 0, 0, 0, 3, 3, 4}, with(func(o *Options) { o.WindowScale = 4 })},
 		{"wrong length of MSS", []byte{2, 3, 5, 4, 2}, with(func(o *Options) { o.SACKOK = true })},
 		{"length zero ends the list", []byte{2, 4, 5, 180, 254, 0, 4, 2}, with(func(o *Options) { o.MSS = 1460 })},
 		{"length beyond the header", []byte{4, 2, 2, 4, 5}, with(func(o *Options) { o.SACKOK = true })},

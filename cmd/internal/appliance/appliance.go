@@ -179,7 +179,7 @@ func (a *Appliance) host() (err error) {
 	}
 	defer closeWeb()
 
-	a.Log.Info("starting", "tool", a.name, "version", Version(), "pid", os.Getpid())
+	a.Log.Info("starting", "tool", a.name, "version", version, "commit", Commit(), "pid", os.Getpid())
 	for _, n := range c.Notes {
 		a.Log.Warn(n)
 	}

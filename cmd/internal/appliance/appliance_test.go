@@ -166,7 +166,7 @@ func TestExitStatusAndStandardErrorTellWhatHappened(t *testing.T) {
 		stdout, stderr  string // regular expressions
 	}{
 		{"help", "quits", []string{"-h"}, 0, `(?s)^Usage: .*--version`, `^$`},
-		{"version", "quits", []string{"-v"}, 0, `^tool \S.*\n$`, `^$`},
+		{"version", "quits", []string{"-v"}, 0, `^tool 0\.\d+\.\d+\S*( \(commit \S+\))?\n$`, `^$`},
 		{"check", "quits", []string{"--check-config"}, 0, `^tool: the configuration is right\n$`, `^$`},
 		{"check fails", "misses", []string{"--check-config"}, 2, `^tool: warning: no route yet\n$`, `^tool: no interface eth9\ntool: no capability\n$`},
 		{"usage", "quits", []string{"-p", "x"}, 2, `^$`, `^tool: -p, --port: [^\n]+\n$`},

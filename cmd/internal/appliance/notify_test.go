@@ -7,9 +7,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
@@ -97,6 +100,29 @@ func TestWatchdogIsNotFedByAToolThatHangs(t *testing.T) {
 		case <-wait:
 		}
 		return
+	}
+}
+
+func TestTheManagerHearsThreeTimesWithinTheWatchdogsTimeAndEveryTenSeconds(t *testing.T) {
+	for watchdog, every := range map[time.Duration]time.Duration{
+		0: 10 * time.Second, 3 * time.Second: time.Second, 30 * time.Second: 10 * time.Second, time.Hour: 10 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &notifier{conn: new(net.UnixConn), watchdog: watchdog} // what it tells is lost
+			start, rounds := time.Now(), 0
+			var watch sync.WaitGroup
+			watch.Go(func() {
+				n.watch(func() {
+					if at := time.Since(start); at != time.Duration(rounds)*every {
+						t.Errorf("watchdog %v: round %d is at %v", watchdog, rounds, at)
+					}
+					if rounds++; rounds == 5 {
+						runtime.Goexit()
+					}
+				}, func() string { return "" })
+			})
+			watch.Wait()
+		})
 	}
 }
 

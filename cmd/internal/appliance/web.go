@@ -25,8 +25,8 @@ func newRegistry(tool string) *prometheus.Registry {
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace:   tool,
 		Name:        "build_info",
-		Help:        "The version of this build; always 1.",
-		ConstLabels: prometheus.Labels{"version": Version(), "goversion": runtime.Version()},
+		Help:        "The version and the commit of this build; always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "revision": Commit(), "goversion": runtime.Version()},
 	}, func() float64 { return 1 })
 	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
