@@ -117,7 +117,7 @@ func runWeb(ctx context.Context, args []string) error {
 	if err := parse(f, args); err != nil {
 		return err
 	}
-	return web.Serve(ctx, *listen, *log, web.Manner(*manner), *upstream...)
+	return web.Serve(ctx, *listen, *log, web.Fault(*manner), *upstream...)
 }
 
 func runBalance(ctx context.Context, args []string) error {

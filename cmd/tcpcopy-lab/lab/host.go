@@ -99,14 +99,14 @@ func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		home, err := netns.Get()
+		original, err := netns.Get()
 		if err != nil {
 			done <- err
 			return
 		}
-		defer home.Close()
+		defer original.Close()
 		err = f()
-		if back := netns.Set(home); back == nil {
+		if back := netns.Set(original); back == nil {
 			runtime.UnlockOSThread()
 		}
 		done <- err
@@ -161,9 +161,9 @@ func (h *Host) close() {
 	}
 }
 
-// unnamed takes the name path away from a namespace; the kernel frees it with
-// its last process or socket.
-func unnamed(path string) error {
+// removeName removes a namespace's name at path. The kernel frees the namespace
+// with its last process or socket.
+func removeName(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH)
 	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: a plain file, not mounted
 		return fmt.Errorf("unmount %s: %w", path, err)
