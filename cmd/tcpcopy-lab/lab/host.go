@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,6 +134,37 @@ func (h *Host) Listening(port int) bool { return h.sockets(port, "0A") > 0 }
 
 // Established counts the host's open connections to its own port.
 func (h *Host) Established(port int) int { return h.sockets(port, "01") }
+
+// Accepted counts the TCP connections that the host has accepted since it was
+// made, on any port: TcpPassiveOpens of RFC 4022.
+func (h *Host) Accepted() (int, error) {
+	n := 0
+	err := h.Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/snmp")
+		if err != nil {
+			return err
+		}
+		// Two lines a protocol, the names and the values.
+		var names []string
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if f[0] != "Tcp:" {
+				continue
+			}
+			if names == nil {
+				names = f
+				continue
+			}
+			n, err = strconv.Atoi(f[slices.Index(names, "PassiveOpens")])
+			return err
+		}
+		return errors.New("no Tcp in /proc/net/snmp")
+	})
+	if err != nil {
+		return 0, fmt.Errorf("lab: %s: accepted connections: %w", h.Name, err)
+	}
+	return n, nil
+}
 
 // sockets counts those in a state of include/net/tcp_states.h, hexadecimal.
 func (h *Host) sockets(port int, state string) (n int) {

@@ -10,11 +10,13 @@ import "fmt"
 //
 // By option there is a relay on the wire to the target, with eth0 towards the
 // switch and eth1 towards the target; nothing passes until it carries frames.
+// By option there is a backend on the switch, for a target that is a gateway.
 //
 // Addresses are Net4 and Net6 with the numbers below.
 type Small struct {
 	Switch, Client, Online, Target *Host
 	Relay                          *Host // nil without the option
+	Backend                        *Host // nil without the option
 	Assistants                     []*Host
 }
 
@@ -23,6 +25,7 @@ type Small struct {
 const (
 	OnlineAddr4, OnlineAddr6 = "10.1.2.11", "fd00:1:2::11"
 	TargetAddr4, TargetAddr6 = "10.1.2.21", "fd00:1:2::21"
+	BackendAddr4             = "10.1.2.22"
 	Pool4, Pool6             = "10.1.3.x", "fd00:1:3::/120" // of copied clients
 	PoolNet4, PoolNet6       = "10.1.3.0/24", "fd00:1:3::/64"
 	ClientAddrs              = 4
@@ -46,6 +49,7 @@ type Options struct {
 	Offload         bool // segmentation and checksum offloads, on every wire
 	Assistants      int  // 1 or 2
 	Relay           bool // small network only: a host on the wire to the target, whose offloads are then off
+	Backend         bool // small network only: a host for the server behind a target that is a gateway
 	ThreadedReceive bool // small network only: what comes in at the switch is the work of threads of the kernel
 }
 
@@ -79,6 +83,9 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 	}
 	n.Target = p.host("target", plug{behind, "eth0", []string{TargetAddr4 + "/24", TargetAddr6 + "/64"}})
 	p.offload = o.Offload
+	if o.Backend {
+		n.Backend = p.host("backend", plug{br, "eth0", []string{BackendAddr4 + "/24"}})
+	}
 	n.Assistants = p.assistants(br, o.Assistants)
 	via4, via6 := assistantAddrs(o.Assistants)
 	p.sysctl(n.Target, "ipv4/fib_multipath_hash_policy=1", "ipv6/fib_multipath_hash_policy=1")

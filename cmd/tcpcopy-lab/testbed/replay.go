@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 )
 
-// A Recording is a tcpdump that runs on production's host.
+// A Recording is a tcpdump that runs on a host.
 type Recording struct {
 	File    string
 	process *lab.Process
@@ -26,8 +27,14 @@ func (s *Testbed) Record(ctx context.Context, file string) (*Recording, error) {
 	if err != nil {
 		return nil, fmt.Errorf("testbed: %w", err)
 	}
-	p, err := s.Online[0].Host.Start(lab.Command{Name: "tcpdump", Args: []string{
-		"tcpdump", "-i", "eth0", "-s", "0", "-B", "65536", "-Z", "root", "-w", file, "tcp and port " + port,
+	return Record(ctx, s.Online[0].Host, "eth0", 0, "tcp and port "+port, file)
+}
+
+// Record starts a tcpdump on an interface of h that keeps the first snaplen
+// bytes of each packet that the filter takes; 0: all.
+func Record(ctx context.Context, h *lab.Host, iface string, snaplen int, filter, file string) (*Recording, error) {
+	p, err := h.Start(lab.Command{Name: "tcpdump-" + iface, Args: []string{
+		"tcpdump", "-i", iface, "-s", strconv.Itoa(snaplen), "-B", "65536", "-Z", "root", "-w", file, filter,
 	}})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ type Small struct {
 	Wire          *relay.Config // to the target; nil: a good one
 	Sysctls       []string      // of the target, as lab.Host.Sysctl takes them
 	MTU           int           // of the target's interface; 0: 1500
+	CaptureLoss   float64       // share of clients' packets that tcpcopy's capture misses, and production does not
 	Args          []string      // of tcpcopy, besides the usual
 }
 
@@ -48,6 +49,7 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Testbed, err error) 
 	if o.Port > 0 {
 		port = strconv.Itoa(o.Port)
 	}
+	s.Backend = n.Backend
 	s.Client, s.Front = n.Client, net.JoinHostPort(online, port)
 	for i := range lab.ClientAddrs {
 		s.Sources = append(s.Sources, client(i))
@@ -77,6 +79,12 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Testbed, err error) 
 	}
 	if !o.KeepAddresses {
 		args = append(args, "-c", pool)
+	}
+	if o.CaptureLoss > 0 {
+		if err := n.MirrorOnline(o.CaptureLoss); err != nil {
+			return nil, err
+		}
+		args = append(args, "-i", lab.MirrorInterface, "--promiscuous")
 	}
 	s.Copiers = []*Tool{newTool(n.Online, append(args, o.Args...)...)}
 	return s, nil

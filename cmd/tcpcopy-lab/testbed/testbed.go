@@ -43,6 +43,8 @@ type Testbed struct {
 	Target  []*Server
 	Gateway *Server // where a proxy stands before the target; else nil
 
+	Backend *lab.Host // for the server behind a target that is a gateway; nil without lab.Options.Backend
+
 	Copiers    []*Tool
 	Intercepts []*Tool
 
