@@ -14,7 +14,7 @@ const MirrorInterface = "mirror0"
 
 // MirrorOnline gives the online host a second interface, on which it sees a
 // copy of each TCP packet that the switch sends it, but for a share of them
-// that are lost at random: 0.03 is three in a hundred. The traffic itself loses
+// that are lost at random: 0.03 is three in a hundred, and less than 1. The traffic itself loses
 // nothing. The packets must be lost before the interface, because a packet
 // socket gets a packet before any of nftables' hooks on the receiving side.
 func (n *Small) MirrorOnline(loss float64) error {
