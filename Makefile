@@ -36,7 +36,7 @@ race:
 
 # What the matrix copies: servers and clients that other people wrote.
 MATRIX := ab apache2 caddy curl dnsperf h2load haproxy initdb lighttpd mosquitto mosquitto_pub mosquitto_sub nft nginx pgbench \
-  postgres python3 redis-benchmark redis-cli redis-server siege tcpdump unbound varnishd wrk
+  postgres python3 python3-websockets redis-benchmark redis-cli redis-server siege tcpdump unbound varnishd wrk
 
 PROGRAMS := nginx haproxy ethtool nft tcpdump redis-server redis-benchmark postgres pgbench h2load chromium node npm $(MATRIX)
 

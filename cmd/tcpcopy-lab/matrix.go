@@ -20,15 +20,7 @@ func runMatrix(ctx context.Context, args []string) error {
 	f.StringSliceVar(&c.Columns, "columns", nil, "clients (default all): "+strings.Join(matrix.Columns(), ","))
 	f.BoolVar(&c.Short, "short", false, "each server and each client once")
 	out := f.String("json", "", "write every figure as JSON to this file")
-	needs := f.Bool("needs", false, "only list the programs that are needed, for .ci/install")
 	if err := parse(f, args); err != nil {
-		return err
-	}
-	if *needs {
-		names, err := c.Needs()
-		if err == nil {
-			fmt.Println(strings.Join(names, " "))
-		}
 		return err
 	}
 	var err error

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os/exec"
 	"slices"
 	"strings"
 
@@ -46,7 +47,9 @@ type column struct {
 }
 
 // rows are the rows of the matrix.
-func rows() []row { return append(gateways(), mosquitto(), unbound(), redis(), postgreSQL()) }
+func rows() []row {
+	return append(gateways(), mosquitto(), unbound(), redis(), postgreSQL(), webSocket())
+}
 
 // Rows are the names of the servers.
 func Rows() (names []string) {
@@ -100,6 +103,9 @@ func Run(ctx context.Context, c Config, progress io.Writer) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if lacks := missing(cells); len(lacks) > 0 {
+		return nil, fmt.Errorf("matrix: not installed; run: .ci/install %s", strings.Join(lacks, " "))
+	}
 	r := newReport()
 	for i := range cells {
 		result := cells[i].measure(ctx, c.Programs)
@@ -112,12 +118,29 @@ func Run(ctx context.Context, c Config, progress io.Writer) (*Report, error) {
 	return r, nil
 }
 
-// Needs are the programs that the cells need besides tcpcopy's.
-func (c Config) Needs() (programs []string, err error) {
-	cells, err := c.cells()
-	for _, cell := range cells {
-		programs = append(append(programs, cell.row.needs...), cell.column.needs...)
+// missing are the programs, and modules of Python, that the cells need and this
+// machine lacks.
+func missing(cells []cell) (names []string) {
+	for _, c := range cells {
+		for _, name := range append(slices.Clone(c.row.needs), c.column.needs...) {
+			if !installed(name) {
+				names = append(names, name)
+			}
+		}
 	}
-	slices.Sort(programs)
-	return slices.Compact(programs), err
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// systemPython is the Python whose modules the package manager installs. There
+// may be another in PATH.
+const systemPython = "/usr/bin/python3"
+
+// installed takes names as .ci/install does.
+func installed(name string) bool {
+	if module, ok := strings.CutPrefix(name, "python3-"); ok {
+		return exec.Command(systemPython, "-c", "import "+module).Run() == nil
+	}
+	_, err := exec.LookPath(debianPath(name))
+	return err == nil
 }

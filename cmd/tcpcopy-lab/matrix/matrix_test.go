@@ -62,6 +62,10 @@ func TestCellsAreChosenByName(t *testing.T) {
 	if err != nil || len(cells) != 2 {
 		t.Errorf("%d cells, %v; want 2", len(cells), err)
 	}
+	cells[0].row.needs = append(cells[0].row.needs, "no-such-program", "python3-no_such_module")
+	if lacks := missing(cells[:1]); !slices.Contains(lacks, "no-such-program") || !slices.Contains(lacks, "python3-no_such_module") || slices.Contains(lacks, "sh") {
+		t.Errorf("missing: %v", lacks)
+	}
 	for _, c := range []Config{{Rows: []string{"squid"}}, {Columns: []string{"telnet"}}} {
 		if _, err := c.cells(); err == nil {
 			t.Errorf("%+v was taken", c)
@@ -74,13 +78,18 @@ func TestAResultIsExactOnlyWithoutAnyFault(t *testing.T) {
 	if !good.Exact() {
 		t.Error(good.Faults())
 	}
+	// Of two requests the capture has a part only.
+	lossy := Result{Online: 10, Expected: 8, Target: 8, Partial: 2, OnlineConnections: 10, TargetConnections: 13}
+	if !lossy.Exact() {
+		t.Error(lossy.Faults())
+	}
 	for want, spoil := range map[string]func(*Result){
 		"1 missing":          func(r *Result) { r.Missing = 1 },
 		"2 duplicated":       func(r *Result) { r.Duplicated = 2 },
 		"3 foreign":          func(r *Result) { r.Foreign = 3 },
 		"4 not to their end": func(r *Result) { r.Partial = 4 },
 		"5 connections that begin inside a message": func(r *Result) { r.Misbegun = 5 },
-		"nothing in production's log":               func(r *Result) { r.Online = 0 },
+		"nothing in production's log":               func(r *Result) { r.Online, r.Expected = 0, 0 },
 		"12 connections for 10":                     func(r *Result) { r.TargetConnections = 12 },
 		"2.1 s late":                                func(r *Result) { r.Late = 2.1 },
 		"mosquitto ended":                           func(r *Result) { r.Error = "mosquitto ended" },

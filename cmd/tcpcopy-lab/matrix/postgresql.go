@@ -30,7 +30,7 @@ func postgreSQL() row {
 		r.columns = append(r.columns, column{
 			name: b.name,
 			run: func(ctx context.Context, c *cell) error {
-				args := append([]string{postgreSQLProgram("pgbench"), "-h", lab.OnlineAddr4, "-U", "postgres", "-n", "-c", "10", "-t", "100"}, b.args...)
+				args := append([]string{debianPath("pgbench"), "-h", lab.OnlineAddr4, "-U", "postgres", "-n", "-c", "10", "-t", "100"}, b.args...)
 				return c.run(ctx, append(args, "postgres")...)
 			},
 		})
@@ -41,8 +41,8 @@ func postgreSQL() row {
 // nobody is an unprivileged user and group: postgres refuses to run as root.
 const nobody = 65534
 
-// postgreSQLProgram is the path of a program that Debian keeps out of PATH.
-func postgreSQLProgram(name string) string {
+// debianPath is the path of a program; Debian keeps PostgreSQL's out of PATH.
+func debianPath(name string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
@@ -61,21 +61,21 @@ func (c *cell) postgreSQL(ctx context.Context, h *lab.Host) (server, error) {
 		return nil, err
 	}
 	unprivileged := []string{"setpriv", fmt.Sprintf("--reuid=%d", nobody), fmt.Sprintf("--regid=%d", nobody), "--clear-groups"}
-	initdb := append(unprivileged, postgreSQLProgram("initdb"), "-U", "postgres", "--auth=trust", "--no-sync", "-D", dir)
+	initdb := append(unprivileged, debianPath("initdb"), "-U", "postgres", "--auth=trust", "--no-sync", "-D", dir)
 	if out, err := exec.CommandContext(ctx, initdb[0], initdb[1:]...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "pg_hba.conf"), []byte("local all all trust\nhost all all all trust\n"), 0o644); err != nil {
 		return nil, err
 	}
-	p, err := h.Serve(ctx, lab.Command{Name: "postgres", Args: append(unprivileged, postgreSQLProgram("postgres"), "-D", dir,
+	p, err := h.Serve(ctx, lab.Command{Name: "postgres", Args: append(unprivileged, debianPath("postgres"), "-D", dir,
 		"-c", "listen_addresses=*", "-c", "unix_socket_directories="+dir, "-c", "fsync=off", "-c", "jit=off",
 		"-c", "log_statement=all", "-c", "log_line_prefix=%h ")}, 5432)
 	if err != nil {
 		return nil, err
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) { // it listens before it is ready
-		out, err := exec.CommandContext(ctx, postgreSQLProgram("pgbench"), "-i", "-q", "-h", dir, "-U", "postgres", "postgres").CombinedOutput()
+		out, err := exec.CommandContext(ctx, debianPath("pgbench"), "-i", "-q", "-h", dir, "-U", "postgres", "postgres").CombinedOutput()
 		if err == nil {
 			break
 		}
