@@ -80,6 +80,7 @@ func (w row) sides(c Config) []Side {
 func (w row) runOnce(ctx context.Context, c Config, who Side) (Values, error) {
 	o := testbed.Small{}
 	o.Offload, o.ThreadedReceive, o.Assistants = w.offload, w.threadedReceive, 1
+	o.Padding, o.Target = w.padding[0], &testbed.Origin{Padding: w.padding[1]}
 	s, err := testbed.NewSmall(ctx, c.Programs, o)
 	if err != nil {
 		return nil, err

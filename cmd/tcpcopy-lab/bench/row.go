@@ -18,6 +18,7 @@ type row struct {
 	threadedReceive bool   // receivers' work is not the senders'
 	speed           string // of a recording of the load; none: the load is copied as it comes
 	alone           bool   // measure production without a copy, too
+	padding         [2]int // bytes that production's and the target's answers are longer
 	measure         func(context.Context, row, *testbed.Testbed, *pair) (Values, error)
 }
 
@@ -39,6 +40,13 @@ var rows = []row{
 	{name: "closed loop 100", load: load.Config{Conns: 100}, measure: cost},
 	{name: "closed loop 1000", load: load.Config{Conns: 1000}, measure: cost},
 	{name: "closed loop 4000", load: load.Config{Conns: 4000}, measure: cost},
+	{name: "closed loop 1 to answers of equal length", load: load.Config{Conns: 1}, padding: [2]int{300, 300}, measure: copyRate},
+	{name: "closed loop 1 to answers 1 B shorter", load: load.Config{Conns: 1}, padding: [2]int{300, 299}, measure: copyRate},
+	{name: "closed loop 1 to answers 19 B shorter", load: load.Config{Conns: 1}, padding: [2]int{300, 281}, measure: copyRate},
+	{name: "closed loop 1 to answers half as long", load: load.Config{Conns: 1}, padding: [2]int{300, 69}, measure: copyRate},
+	{name: "closed loop 1 to answers 1 B longer", load: load.Config{Conns: 1}, padding: [2]int{300, 301}, measure: copyRate},
+	{name: "closed loop 1 to answers 19 B longer", load: load.Config{Conns: 1}, padding: [2]int{300, 319}, measure: copyRate},
+	{name: "closed loop 1 to answers twice as long", load: load.Config{Conns: 1}, padding: [2]int{300, 763}, measure: copyRate},
 	{name: "closed loop short", load: load.Config{Conns: 100, Close: "server"}, measure: cost},
 	{name: "replay short 2000/s at 1x", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, speed: "1"},
 	{name: "replay short 2000/s at 10x", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, speed: "10"},
@@ -92,6 +100,27 @@ func cost(ctx context.Context, w row, s *testbed.Testbed, p *pair) (Values, erro
 	v[TcpcopyCPU] = (after[0] - before[0]).Seconds() * 1e6 / copied
 	v[InterceptCPU] = (after[1] - before[1]).Seconds() * 1e6 / copied
 	return v, nil
+}
+
+// copyRateAtMost is how long after a load's end its copies are waited for.
+const copyRateAtMost = 10 * time.Second
+
+// copyRate is how many requests of one connection the target gets in a second,
+// while production answers as fast as it can.
+func copyRate(ctx context.Context, w row, s *testbed.Testbed, _ *pair) (Values, error) {
+	began := time.Now()
+	report, err := runLoad(ctx, w, s)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(copyRateAtMost); s.TargetCount() < s.OnlineCount() && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(time.Millisecond)
+	}
+	copied := float64(s.TargetCount())
+	return Values{
+		Rate: report.Rate(), Copied: 100 * copied / float64(max(1, s.OnlineCount())),
+		CopyRate: copied / time.Since(began).Seconds(),
+	}, ctx.Err()
 }
 
 // copiedOnce is the share of production's requests that were copied exactly once.
