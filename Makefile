@@ -12,7 +12,7 @@ E2E := ./cmd/tcpcopy-lab/e2e
 
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-.PHONY: all build test test-short unit race e2e soak packaged packages version appliance lint demo bench bench-compare fuzz clean
+.PHONY: all build test test-short unit race e2e soak matrix packaged packages version appliance lint demo bench bench-compare fuzz clean
 
 all: build
 
@@ -42,9 +42,13 @@ unit:
 # The packages where goroutines meet.
 race:
 	.ci/install gcc
-	CGO_ENABLED=1 go test -race -short ./pipeline ./pipeline/link ./pipeline/queue ./pipeline/reply ./ring ./cmd/internal/...
+	CGO_ENABLED=1 go test -race -short ./pipeline ./pipeline/capture ./pipeline/link ./pipeline/queue ./pipeline/replies/... ./pipeline/reply ./pipeline/source/... ./pipeline/thread ./pipeline/worker ./ring ./cmd/internal/...
 
-PROGRAMS := nginx haproxy ethtool nft tcpdump redis-server redis-benchmark postgres pgbench h2load chromium node npm
+# What the matrix copies: servers and clients that other people wrote.
+MATRIX := ab apache2 caddy curl dnsperf h2load haproxy initdb lighttpd mosquitto mosquitto_pub mosquitto_sub nft nginx pgbench \
+  postgres python3 python3-websockets redis-benchmark redis-cli redis-server siege tcpdump unbound varnishd wrk
+
+PROGRAMS := nginx haproxy ethtool nft tcpdump redis-server redis-benchmark postgres pgbench h2load chromium node npm $(MATRIX)
 
 e2e: build
 	.ci/install $(PROGRAMS)
@@ -57,6 +61,12 @@ e2e: build
 soak: build
 	.ci/install $(PROGRAMS)
 	TCL_SOAK=1 CGO_ENABLED=0 go test -count=1 -timeout 90m -v $(E2E) -run 'BadNetwork|UnlikeProduction|ClosedLoop|CopyOfAConnection|Recording'
+
+# Every client with every server: about six minutes, into bin/matrix.txt and
+# bin/matrix.json. ROWS=varnish,caddy and COLUMNS=siege,wrk choose some.
+matrix: build
+	.ci/install $(MATRIX)
+	bin/tcpcopy-lab matrix --rows "$(ROWS)" --columns "$(COLUMNS)" --json bin/matrix.json > bin/matrix.txt; status=$$?; cat bin/matrix.txt; exit $$status
 
 # Packages, manual, dashboard and rules, with the tools of Debian, and the
 # services under real systemd, in their short form.

@@ -22,6 +22,7 @@ const usage = `usage: tcpcopy-lab COMMAND [flags]
 
   demo     build the seed's network, copy live traffic for half a minute, judge it
   bench    measure what a copy costs, beside a second pair of binaries
+  matrix   copy real clients' traffic onto real servers, each to each
   up       build a network and keep it until Ctrl-C
   clean    remove what killed labs left
   load     send HTTP requests at a set rate (used by the others, on a lab's host)
@@ -39,6 +40,7 @@ type command func(ctx context.Context, args []string) error
 var commands = map[string]command{
 	"demo":    runDemo,
 	"bench":   runBench,
+	"matrix":  runMatrix,
 	"up":      runUp,
 	"clean":   runClean,
 	"load":    runLoad,
@@ -117,7 +119,7 @@ func runWeb(ctx context.Context, args []string) error {
 	if err := parse(f, args); err != nil {
 		return err
 	}
-	return web.Serve(ctx, *listen, *log, web.Manner(*manner), *upstream...)
+	return web.Serve(ctx, *listen, *log, web.Fault(*manner), *upstream...)
 }
 
 func runBalance(ctx context.Context, args []string) error {

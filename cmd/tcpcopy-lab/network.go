@@ -17,7 +17,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/demo"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 )
 
 // networkFlags are common to the commands that build a network.
@@ -34,8 +34,8 @@ func (n *networkFlags) flags(f *pflag.FlagSet) {
 }
 
 // check refuses what cannot be built, and tells what the machine lacks.
-func (n *networkFlags) check() (stage.Programs, error) {
-	var p stage.Programs
+func (n *networkFlags) check() (testbed.Programs, error) {
+	var p testbed.Programs
 	if n.gateway != string(lab.L4) && n.gateway != string(lab.L7) {
 		return p, fmt.Errorf("--gateway %q: want l4 or l7", n.gateway)
 	}
@@ -46,7 +46,7 @@ func (n *networkFlags) check() (stage.Programs, error) {
 }
 
 // programs are the binaries beside this one, where the machine can have labs.
-func programs() (p stage.Programs, err error) {
+func programs() (p testbed.Programs, err error) {
 	if lacks := lab.Missing(); len(lacks) > 0 {
 		return p, errors.New("this machine lacks what the lab is made of:\n  " + strings.Join(lacks, "\n  "))
 	}
@@ -54,7 +54,7 @@ func programs() (p stage.Programs, err error) {
 	if err != nil {
 		return p, err
 	}
-	return stage.In(filepath.Dir(self))
+	return testbed.In(filepath.Dir(self))
 }
 
 func runDemo(ctx context.Context, args []string) error {
@@ -110,7 +110,7 @@ func runUp(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := stage.NewSeed(ctx, programs, stage.Seed{
+	s, err := testbed.NewSeed(ctx, programs, testbed.Seed{
 		Options: lab.Options{Offload: !n.noOffload, Assistants: n.assistants}, Gateway: lab.Gateway(n.gateway),
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func runUp(ctx context.Context, args []string) error {
 		fmt.Printf("  ip netns exec %s bash\n", h.Namespace())
 	}
 	fmt.Println("\nCopy, each in a shell of its own:")
-	for _, t := range append(append([]*stage.Tool{}, s.Intercepts...), s.Copiers...) {
+	for _, t := range append(append([]*testbed.Tool{}, s.Intercepts...), s.Copiers...) {
 		fmt.Printf("  ip netns exec %s %s\n", t.Host.Namespace(), filepath.Join(filepath.Dir(programs.Lab), t.String()))
 	}
 	fmt.Printf("\nSend requests:\n  ip netns exec %s %s load --target %s --source %s --conns 50 --rate 1000 --duration 30s\n",

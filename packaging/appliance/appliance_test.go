@@ -16,7 +16,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -34,7 +34,7 @@ func whole() bool { return os.Getenv("TCL_APPLIANCE") != "" }
 
 // build builds the programs of the lab and the packages, in the long form of
 // two versions.
-func build(t *testing.T) (programs stage.Programs, debs string) {
+func build(t *testing.T) (programs testbed.Programs, debs string) {
 	t.Helper()
 	bin, debs := t.TempDir(), t.TempDir()
 	commands := [][]string{
@@ -51,7 +51,7 @@ func build(t *testing.T) (programs stage.Programs, debs string) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	programs, err := stage.In(bin)
+	programs, err := testbed.In(bin)
 	must(t, err)
 	return programs, debs
 }
@@ -64,7 +64,7 @@ func TestServicesLiveAndLeave(t *testing.T) {
 		t.Fatal("needs root to boot systemd; -short leaves this test out")
 	}
 	programs, debs := build(t)
-	s, err := stage.NewSmall(t.Context(), programs, stage.Small{Options: lab.Options{Offload: true, Assistants: 1}, Origin: stage.Origin{Embedded: true}})
+	s, err := testbed.NewSmall(t.Context(), programs, testbed.Small{Options: lab.Options{Offload: true, Assistants: 1}, Origin: testbed.Origin{Embedded: true}})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	production := boot(t, "production", s.Copiers[0].Host.Namespace(), debs)
@@ -89,7 +89,7 @@ func TestServicesLiveAndLeave(t *testing.T) {
 	})
 
 	configuration := fmt.Sprintf("[[transfer]]\nonline = \"80\"\ntarget = \"%s:80\"\n[[intercept]]\naddress = %q\n[metrics]\nlisten = %q\n[session]\nclients = [%q]\n",
-		lab.TargetAddr4, lab.AssistantAddr4(0), stage.MetricsAddr, lab.Pool4)
+		lab.TargetAddr4, lab.AssistantAddr4(0), testbed.MetricsAddr, lab.Pool4)
 	production.write("/etc/tcpcopy/online.toml", configuration)
 	step(t, "systemctl start", func() {
 		assistant.run("systemctl", "enable", "--now", "intercept")
@@ -166,7 +166,7 @@ func step(t *testing.T, name string, f func()) {
 }
 
 // copies fails unless all of a load is copied, while which meanwhile happens.
-func copies(t *testing.T, s *stage.Stage, meanwhile func()) {
+func copies(t *testing.T, s *testbed.Testbed, meanwhile func()) {
 	t.Helper()
 	s.Forget()
 	eventuallyLinked(t, s)
@@ -186,7 +186,7 @@ func copies(t *testing.T, s *stage.Stage, meanwhile func()) {
 	}
 }
 
-func eventuallyLinked(t *testing.T, s *stage.Stage) {
+func eventuallyLinked(t *testing.T, s *testbed.Testbed) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if m, err := s.Copiers[0].Metrics(); err == nil && m.Linked() == 1 {

@@ -9,13 +9,13 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
 // reloads has tcpcopy take on another share and another transfer, while it
 // copies, then a file with a mistake and one that needs a restart.
-func reloads(t *testing.T, s *stage.Stage, production *machine, configuration string) {
+func reloads(t *testing.T, s *testbed.Testbed, production *machine, configuration string) {
 	t.Helper()
 	const file = "/etc/tcpcopy/online.toml"
 	metrics := func() verdict.Metrics {
@@ -77,7 +77,7 @@ func reloads(t *testing.T, s *stage.Stage, production *machine, configuration st
 
 // lives has the services restarted, killed, hanging, upgraded and short of
 // memory.
-func lives(t *testing.T, s *stage.Stage, production, assistant *machine, configuration string) {
+func lives(t *testing.T, s *testbed.Testbed, production, assistant *machine, configuration string) {
 	t.Helper()
 	services := map[string]*machine{online: production, "intercept": assistant}
 	step(t, "restarting intercept costs no session", func() {

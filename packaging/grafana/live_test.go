@@ -18,7 +18,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 )
 
 // A copy in the lab, scraped by a real Prometheus: what the dashboard asks for
@@ -44,13 +44,13 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	programs, err := stage.In(bin)
+	programs, err := testbed.In(bin)
 	must(err)
-	s, err := stage.NewSmall(t.Context(), programs, stage.Small{Options: lab.Options{Offload: true, Assistants: 1}})
+	s, err := testbed.NewSmall(t.Context(), programs, testbed.Small{Options: lab.Options{Offload: true, Assistants: 1}})
 	must(err)
 	defer s.Close()
 	must(s.StartCopy(t.Context()))
-	tools := map[string]*stage.Tool{"tcpcopy": s.Copiers[0], "intercept": s.Intercepts[0]}
+	tools := map[string]*testbed.Tool{"tcpcopy": s.Copiers[0], "intercept": s.Intercepts[0]}
 	api, native := prometheus(t, tools), prometheus(t, tools, "--enable-feature=native-histograms")
 	l, err := s.Load(load.Config{Conns: 20, Rate: 500, Duration: 8 * time.Second, Close: "server"}, nil)
 	must(err)
@@ -101,7 +101,7 @@ func TestEveryPanelShowsDataOfARealCopy(t *testing.T) {
 }
 
 // lint has promtool look at what a tool exposes.
-func lint(t *testing.T, tool *stage.Tool) {
+func lint(t *testing.T, tool *testbed.Tool) {
 	t.Helper()
 	resp, err := http.Get("http://" + entrance(t, tool) + "/metrics")
 	if err != nil {
@@ -119,7 +119,7 @@ func lint(t *testing.T, tool *stage.Tool) {
 type server string
 
 // prometheus runs one that scrapes tools, by job.
-func prometheus(t *testing.T, tools map[string]*stage.Tool, flags ...string) server {
+func prometheus(t *testing.T, tools map[string]*testbed.Tool, flags ...string) server {
 	t.Helper()
 	dir := t.TempDir()
 	absolute, err := filepath.Abs(rules)
@@ -170,7 +170,7 @@ func prometheus(t *testing.T, tools map[string]*stage.Tool, flags ...string) ser
 
 // entrance leads to the metrics of the tool, which are on its host's loopback
 // interface.
-func entrance(t *testing.T, tool *stage.Tool) (addr string) {
+func entrance(t *testing.T, tool *testbed.Tool) (addr string) {
 	t.Helper()
 	s := httptest.NewServer(tool.Web())
 	t.Cleanup(s.Close)

@@ -12,13 +12,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 )
 
 // Config says what to measure.
 type Config struct {
-	Programs stage.Programs
-	Peer     stage.Programs // no Tcpcopy: no peer
+	Programs testbed.Programs
+	Peer     testbed.Programs // no Tcpcopy: no peer
 	// PeerReplayer is the peer's tcpcopy for recordings, where it is another one.
 	PeerReplayer string
 	Rows         []string      // names of Rows
@@ -51,7 +51,7 @@ func Run(ctx context.Context, c Config, progress io.Writer) (*Report, error) {
 				slices.Reverse(sides)
 			}
 			for _, s := range sides {
-				v, err := w.once(ctx, c, s)
+				v, err := w.runOnce(ctx, c, s)
 				if err != nil {
 					return nil, fmt.Errorf("bench: %s, %s: %w", w.name, s, err)
 				}
@@ -75,12 +75,13 @@ func (w row) sides(c Config) []Side {
 	return sides
 }
 
-// once measures a row once, on a stage of its own: what a copy leaves behind at
-// the target is not the next one's.
-func (w row) once(ctx context.Context, c Config, who Side) (Values, error) {
-	o := stage.Small{}
-	o.Offload, o.Apart, o.Assistants = w.offload, w.apart, 1
-	s, err := stage.NewSmall(ctx, c.Programs, o)
+// runOnce measures a row once, on a testbed of its own, so that connections which
+// one copy leaves behind at the target do not disturb the next.
+func (w row) runOnce(ctx context.Context, c Config, who Side) (Values, error) {
+	o := testbed.Small{}
+	o.Offload, o.ThreadedReceive, o.Assistants = w.offload, w.threadedReceive, 1
+	o.Padding, o.Target = w.padding[0], &testbed.Origin{Padding: w.padding[1]}
+	s, err := testbed.NewSmall(ctx, c.Programs, o)
 	if err != nil {
 		return nil, err
 	}

@@ -58,10 +58,10 @@ func TestALagIsFromARequestToItsFirstCopy(t *testing.T) {
 	if err := w.WriteFileHeader(160, layers.LinkTypeEthernet); err != nil {
 		t.Fatal(err)
 	}
-	packet := func(us int, from, request string) {
+	packet := func(us int, from string, port layers.TCPPort, request string) {
 		b := gopacket.NewSerializeBuffer()
 		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: net.ParseIP(from), DstIP: net.IPv4(10, 1, 2, 11)}
-		tcp := &layers.TCP{SrcPort: 1000, DstPort: 80, PSH: true, ACK: true}
+		tcp := &layers.TCP{SrcPort: port, DstPort: 80, PSH: true, ACK: true}
 		if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 			t.Fatal(err)
 		}
@@ -76,16 +76,21 @@ func TestALagIsFromARequestToItsFirstCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	packet(10, "10.1.2.201", "GET /r/1/0/0")
-	packet(15, "10.1.2.202", "GET /r/1/1/0")
-	packet(40, "10.1.3.7", "GET /r/1/0/0")
-	packet(90, "10.1.3.7", "GET /r/1/0/0") // repeated
-	packet(95, "10.1.3.8", "GET /r/9/9/9") // nobody's
+	packet(10, "10.1.2.201", 1000, "GET /r/1/0/0")
+	packet(15, "10.1.2.202", 1000, "GET /r/1/1/0")
+	packet(40, "10.1.3.7", 1000, "GET /r/1/0/0")
+	packet(90, "10.1.3.7", 1000, "GET /r/1/0/0") // repeated
+	packet(95, "10.1.3.8", 1000, "GET /r/9/9/9") // nobody's
+	// The ports of EtherNet/IP, which gopacket takes for its protocol.
+	packet(100, "10.1.2.201", 44818, "GET /r/2/0/0")
+	packet(101, "10.1.2.201", 2222, "GET /r/2/1/0")
+	packet(141, "10.1.3.7", 44818, "GET /r/2/0/0")
+	packet(151, "10.1.3.7", 2222, "GET /r/2/1/0")
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	lags, err := readLags(file)
-	if err != nil || fmt.Sprint(lags) != "[30µs]" {
+	if err != nil || fmt.Sprint(lags) != "[30µs 41µs 50µs]" {
 		t.Errorf("lags %v, %v", lags, err)
 	}
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 )
 
 // lag is the time from when the kernel of production's host has a client's
 // request to when it has the copy, by its own timestamps: one capture sees
 // both, and the requests' lines tell which belong together.
-func lag(ctx context.Context, w row, s *stage.Stage, _ *pair) (Values, error) {
+func lag(ctx context.Context, w row, s *testbed.Testbed, _ *pair) (Values, error) {
 	file := filepath.Join(s.Lab.Dir, "lag.pcap")
 	tcpdump, err := s.Copiers[0].Host.Start(lab.Command{Name: "tcpdump", Args: []string{
 		"tcpdump", "-i", "eth0", "-s", "160", "-B", "65536", "--time-stamp-precision=nano", "-w", file,
@@ -37,11 +37,11 @@ func lag(ctx context.Context, w row, s *stage.Stage, _ *pair) (Values, error) {
 			return nil, errors.New("tcpdump does not listen: " + tcpdump.Tail(5))
 		}
 	}
-	report, err := play(ctx, w, s)
+	report, err := runLoad(ctx, w, s)
 	if err != nil {
 		return nil, err
 	}
-	time.Sleep(late)
+	time.Sleep(settleTime)
 	if _, err := tcpdump.Stop(5 * time.Second); err != nil {
 		return nil, err
 	}
@@ -74,8 +74,10 @@ func readLags(file string) (lags []time.Duration, err error) {
 	var eth layers.Ethernet
 	var ip layers.IPv4
 	var tcp layers.TCP
-	var payload gopacket.Payload
-	parser := gopacket.NewDecodingLayerParser(layers.LayerTypeEthernet, &eth, &ip, &tcp, &payload)
+	parser := gopacket.NewDecodingLayerParser(layers.LayerTypeEthernet, &eth, &ip, &tcp)
+	// gopacket guesses what a TCP payload is by the ports, and a client's port
+	// may be 44818, EtherNet/IP's. The payload is read from the TCP layer.
+	parser.IgnoreUnsupported = true
 	var decoded []gopacket.LayerType
 	came := map[string]time.Time{}
 	for {
@@ -90,8 +92,8 @@ func readLags(file string) (lags []time.Duration, err error) {
 		if err := parser.DecodeLayers(data, &decoded); err != nil {
 			return nil, err
 		}
-		line, _, ok := bytes.Cut(payload, []byte("\r\n"))
-		if !ok {
+		line, _, ok := bytes.Cut(tcp.Payload, []byte("\r\n"))
+		if !slices.Contains(decoded, layers.LayerTypeTCP) || !ok {
 			continue
 		}
 		at, again := came[string(line)]

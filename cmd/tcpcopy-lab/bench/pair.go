@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 )
 
 // A pair is a tcpcopy and an intercept at work.
@@ -20,7 +20,7 @@ const linkPort = 36524
 
 // start runs the pair with the command lines of the C tools, which both sides
 // understand, and args of tcpcopy.
-func start(ctx context.Context, s *stage.Stage, programs stage.Programs, args ...string) (p *pair, err error) {
+func start(ctx context.Context, s *testbed.Testbed, programs testbed.Programs, args ...string) (p *pair, err error) {
 	p = new(pair)
 	assistant, online := s.Intercepts[0].Host, s.Copiers[0].Host
 	p.intercept, err = assistant.Serve(ctx, lab.Command{Name: "intercept", Args: []string{

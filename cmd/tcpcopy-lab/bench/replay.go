@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -18,13 +18,13 @@ const lateReplay = 5 * time.Second
 // replay has production's traffic recorded by tcpdump, and replays it at the
 // row's speed: ours captures the replies by itself, the peer has its intercept.
 // The processor time is that of all that the replay needs.
-func replay(ctx context.Context, w row, s *stage.Stage, c Config, who Side) (Values, error) {
+func replay(ctx context.Context, w row, s *testbed.Testbed, c Config, who Side) (Values, error) {
 	file := filepath.Join(s.Lab.Dir, "recording.pcap")
 	r, err := s.Record(ctx, file)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := play(ctx, w, s); err != nil {
+	if _, err := runLoad(ctx, w, s); err != nil {
 		return nil, err
 	}
 	if err := r.End(); err != nil {
@@ -45,10 +45,10 @@ func replay(ctx context.Context, w row, s *stage.Stage, c Config, who Side) (Val
 		return nil, err
 	}
 	copied := float64(max(1, report.Copy.Online-report.Copy.Missing))
-	return Values{Copied: 100 * once(report.Copy), ReplayCPU: used.Seconds() * 1e6 / copied}, nil
+	return Values{Copied: 100 * copiedOnce(report.Copy), ReplayCPU: used.Seconds() * 1e6 / copied}, nil
 }
 
-func replayOurs(ctx context.Context, w row, s *stage.Stage, file string) (time.Duration, error) {
+func replayOurs(ctx context.Context, w row, s *testbed.Testbed, file string) (time.Duration, error) {
 	p, err := s.Replay("-i", file, "-x", "80-"+lab.TargetAddr4, "-c", lab.Pool4, "-a", w.speed)
 	if err != nil {
 		return 0, err
@@ -59,7 +59,7 @@ func replayOurs(ctx context.Context, w row, s *stage.Stage, file string) (time.D
 	return p.Used(), nil
 }
 
-func replayPeer(ctx context.Context, w row, s *stage.Stage, c Config, file string) (time.Duration, error) {
+func replayPeer(ctx context.Context, w row, s *testbed.Testbed, c Config, file string) (time.Duration, error) {
 	speed, err := strconv.ParseFloat(w.speed, 64)
 	if err != nil {
 		return 0, err
@@ -74,7 +74,7 @@ func replayPeer(ctx context.Context, w row, s *stage.Stage, c Config, file strin
 	for time.Now().Before(end) && s.TargetCount() < s.OnlineCount() && ctx.Err() == nil {
 		time.Sleep(50 * time.Millisecond)
 	}
-	time.Sleep(late)
+	time.Sleep(settleTime)
 	tcpcopy, intercept, err := p.cpu()
 	return tcpcopy + intercept, err
 }

@@ -20,6 +20,7 @@ const (
 	P50             Metric = "production p50, us"
 	P99             Metric = "production p99, us"
 	Copied          Metric = "copied exactly once, %"
+	CopyRate        Metric = "copied, requests/s"
 	TcpcopyCPU      Metric = "tcpcopy, CPU s per million requests"
 	InterceptCPU    Metric = "intercept, CPU s per million requests"
 	ReplayCPU       Metric = "all processes, CPU s per million requests"
@@ -31,7 +32,7 @@ const (
 	InterceptMemory Metric = "intercept, bytes per idle session"
 )
 
-var metrics = []Metric{Rate, P50, P99, Copied, TcpcopyCPU, InterceptCPU, ReplayCPU, LagP50, LagP99, TcpcopyIdle, InterceptIdle, TcpcopyMemory, InterceptMemory}
+var metrics = []Metric{Rate, P50, P99, Copied, CopyRate, TcpcopyCPU, InterceptCPU, ReplayCPU, LagP50, LagP99, TcpcopyIdle, InterceptIdle, TcpcopyMemory, InterceptMemory}
 
 // Values are what one run measured.
 type Values map[Metric]float64

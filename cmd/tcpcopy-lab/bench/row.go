@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
 // A row is something to measure.
 type row struct {
-	name    string
-	load    load.Config
-	offload bool   // of every wire
-	apart   bool   // receivers' work is not the senders'
-	speed   string // of a recording of the load; none: the load is copied as it comes
-	alone   bool   // measure production without a copy, too
-	measure func(context.Context, row, *stage.Stage, *pair) (Values, error)
+	name            string
+	load            load.Config
+	offload         bool   // of every wire
+	threadedReceive bool   // receivers' work is not the senders'
+	speed           string // of a recording of the load; none: the load is copied as it comes
+	alone           bool   // measure production without a copy, too
+	padding         [2]int // bytes that production's and the target's answers are longer
+	measure         func(context.Context, row, *testbed.Testbed, *pair) (Values, error)
 }
 
 var rows = []row{
@@ -30,22 +31,29 @@ var rows = []row{
 	{name: "short 3000/s", load: load.Config{Conns: 100, Rate: 3000, Close: "server"}, measure: cost},
 	{name: "short 5000/s", load: load.Config{Conns: 100, Rate: 5000, Close: "server"}, measure: cost},
 	{name: "POST 1 MB 50/s", load: load.Config{Conns: 10, Rate: 50, Post: 1 << 20}, offload: true, measure: cost},
-	{name: "keep-alive 10000/s (receivers apart)", load: load.Config{Conns: 100, Rate: 10_000}, apart: true, measure: cost},
-	{name: "short 3000/s (receivers apart)", load: load.Config{Conns: 100, Rate: 3000, Close: "server"}, apart: true, measure: cost},
-	{name: "POST 1 MB 50/s (receivers apart)", load: load.Config{Conns: 10, Rate: 50, Post: 1 << 20}, offload: true, apart: true, measure: cost},
+	{name: "keep-alive 10000/s (receivers apart)", load: load.Config{Conns: 100, Rate: 10_000}, threadedReceive: true, measure: cost},
+	{name: "short 3000/s (receivers apart)", load: load.Config{Conns: 100, Rate: 3000, Close: "server"}, threadedReceive: true, measure: cost},
+	{name: "POST 1 MB 50/s (receivers apart)", load: load.Config{Conns: 10, Rate: 50, Post: 1 << 20}, offload: true, threadedReceive: true, measure: cost},
 	{name: "closed loop 1", load: load.Config{Conns: 1}, measure: cost},
 	{name: "closed loop 4", load: load.Config{Conns: 4}, measure: cost},
 	{name: "closed loop 16", load: load.Config{Conns: 16}, measure: cost},
 	{name: "closed loop 100", load: load.Config{Conns: 100}, measure: cost},
 	{name: "closed loop 1000", load: load.Config{Conns: 1000}, measure: cost},
 	{name: "closed loop 4000", load: load.Config{Conns: 4000}, measure: cost},
+	{name: "closed loop 1 to answers of equal length", load: load.Config{Conns: 1}, padding: [2]int{300, 300}, measure: copyRate},
+	{name: "closed loop 1 to answers 1 B shorter", load: load.Config{Conns: 1}, padding: [2]int{300, 299}, measure: copyRate},
+	{name: "closed loop 1 to answers 19 B shorter", load: load.Config{Conns: 1}, padding: [2]int{300, 281}, measure: copyRate},
+	{name: "closed loop 1 to answers half as long", load: load.Config{Conns: 1}, padding: [2]int{300, 69}, measure: copyRate},
+	{name: "closed loop 1 to answers 1 B longer", load: load.Config{Conns: 1}, padding: [2]int{300, 301}, measure: copyRate},
+	{name: "closed loop 1 to answers 19 B longer", load: load.Config{Conns: 1}, padding: [2]int{300, 319}, measure: copyRate},
+	{name: "closed loop 1 to answers twice as long", load: load.Config{Conns: 1}, padding: [2]int{300, 763}, measure: copyRate},
 	{name: "closed loop short", load: load.Config{Conns: 100, Close: "server"}, measure: cost},
 	{name: "replay short 2000/s at 1x", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, speed: "1"},
 	{name: "replay short 2000/s at 10x", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, speed: "10"},
 	{name: "replay keep-alive 4000/s at 1x", load: load.Config{Conns: 200, Rate: 4000}, speed: "1"},
 	{name: "replay keep-alive 4000/s at 10x", load: load.Config{Conns: 200, Rate: 4000}, speed: "10"},
-	{name: "replay short 2000/s at 1x (receivers apart)", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, apart: true, speed: "1"},
-	{name: "replay keep-alive 4000/s at 1x (receivers apart)", load: load.Config{Conns: 200, Rate: 4000}, apart: true, speed: "1"},
+	{name: "replay short 2000/s at 1x (receivers apart)", load: load.Config{Conns: 1000, Rate: 2000, Close: "server"}, threadedReceive: true, speed: "1"},
+	{name: "replay keep-alive 4000/s at 1x (receivers apart)", load: load.Config{Conns: 200, Rate: 4000}, threadedReceive: true, speed: "1"},
 	{name: "lag", load: load.Config{Conns: 100, Rate: 10_000}, measure: lag},
 	{name: "idle", measure: idle},
 	{name: "memory", load: load.Config{Conns: 10_000, Rate: 5000, Hold: true, Duration: time.Millisecond}, measure: memory},
@@ -59,11 +67,11 @@ func Rows() (names []string) {
 	return names
 }
 
-// late is how long after a load's end its copies count.
-const late = 2 * time.Second
+// settleTime is how long after a load's end its copies count.
+const settleTime = 2 * time.Second
 
 // cost is the processor time of a copied request.
-func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error) {
+func cost(ctx context.Context, w row, s *testbed.Testbed, p *pair) (Values, error) {
 	var before, after [2]time.Duration
 	var err error
 	if p != nil {
@@ -71,7 +79,7 @@ func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error) {
 			return nil, err
 		}
 	}
-	report, err := play(ctx, w, s)
+	report, err := runLoad(ctx, w, s)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +87,7 @@ func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error) {
 	if p == nil {
 		return v, nil
 	}
-	time.Sleep(late)
+	time.Sleep(settleTime)
 	if after[0], after[1], err = p.cpu(); err != nil {
 		return nil, err
 	}
@@ -87,19 +95,40 @@ func cost(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	v[Copied] = 100 * once(r.Copy)
+	v[Copied] = 100 * copiedOnce(r.Copy)
 	copied := float64(max(1, r.Copy.Online-r.Copy.Missing))
 	v[TcpcopyCPU] = (after[0] - before[0]).Seconds() * 1e6 / copied
 	v[InterceptCPU] = (after[1] - before[1]).Seconds() * 1e6 / copied
 	return v, nil
 }
 
-// once is the share of production's requests that were copied exactly once.
-func once(r *verdict.Result) float64 {
+// copyRateAtMost is how long after a load's end its copies are waited for.
+const copyRateAtMost = 10 * time.Second
+
+// copyRate is how many requests of one connection the target gets in a second,
+// while production answers as fast as it can.
+func copyRate(ctx context.Context, w row, s *testbed.Testbed, _ *pair) (Values, error) {
+	began := time.Now()
+	report, err := runLoad(ctx, w, s)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(copyRateAtMost); s.TargetCount() < s.OnlineCount() && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(time.Millisecond)
+	}
+	copied := float64(s.TargetCount())
+	return Values{
+		Rate: report.Rate(), Copied: 100 * copied / float64(max(1, s.OnlineCount())),
+		CopyRate: copied / time.Since(began).Seconds(),
+	}, ctx.Err()
+}
+
+// copiedOnce is the share of production's requests that were copied exactly once.
+func copiedOnce(r *verdict.Result) float64 {
 	return float64(r.Online-r.Missing-r.Duplicated) / float64(max(1, r.Online))
 }
 
-func play(ctx context.Context, w row, s *stage.Stage) (*load.Report, error) {
+func runLoad(ctx context.Context, w row, s *testbed.Testbed) (*load.Report, error) {
 	l, err := s.Load(w.load, nil)
 	if err != nil {
 		return nil, err
@@ -109,7 +138,7 @@ func play(ctx context.Context, w row, s *stage.Stage) (*load.Report, error) {
 
 // idle is what the pair takes while there is nothing to copy, in percent of a
 // processor.
-func idle(ctx context.Context, w row, _ *stage.Stage, p *pair) (Values, error) {
+func idle(ctx context.Context, w row, _ *testbed.Testbed, p *pair) (Values, error) {
 	var before, after [2]time.Duration
 	var err error
 	if before[0], before[1], err = p.cpu(); err != nil {
@@ -130,13 +159,13 @@ func idle(ctx context.Context, w row, _ *stage.Stage, p *pair) (Values, error) {
 }
 
 // memory is what a session takes while nothing happens on it.
-func memory(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error) {
+func memory(ctx context.Context, w row, s *testbed.Testbed, p *pair) (Values, error) {
 	// What a first load brings is not the sessions'.
 	warm := row{load: load.Config{Conns: 50, Rate: 1000, Duration: time.Second, Close: "server"}}
-	if _, err := play(ctx, warm, s); err != nil {
+	if _, err := runLoad(ctx, warm, s); err != nil {
 		return nil, err
 	}
-	time.Sleep(late)
+	time.Sleep(settleTime)
 	var before, after [2]int64
 	var err error
 	if before[0], before[1], err = p.memory(); err != nil {
@@ -154,7 +183,7 @@ func memory(ctx context.Context, w row, s *stage.Stage, p *pair) (Values, error)
 	case <-time.After(30 * time.Second):
 		return nil, fmt.Errorf("%d connections did not open", w.load.Conns)
 	}
-	time.Sleep(late)
+	time.Sleep(settleTime)
 	if after[0], after[1], err = p.memory(); err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// Package demo tells the seed's story: production alone, then copied to the
-// gateway under test, then the verdict.
+// Package demo shows tcpcopy at work on the seed's network: production runs
+// alone, then it is copied to the gateway under test, then the copy is judged.
 package demo
 
 import (
@@ -11,11 +11,11 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
-// Config says how to tell it.
+// Config says what the demo does.
 type Config struct {
 	Gateway    lab.Gateway
 	Assistants int
@@ -30,9 +30,9 @@ type Config struct {
 // given up.
 const quiet = 5 * time.Second
 
-// Run tells it to out and returns the verdict. Whatever happens, ctx's end
-// included, nothing is left behind.
-func Run(ctx context.Context, p stage.Programs, c Config, out io.Writer) (report *verdict.Report, err error) {
+// Run runs the demo, writes what happens to out and returns the verdict. It
+// leaves nothing behind, also when it fails or ctx ends.
+func Run(ctx context.Context, p testbed.Programs, c Config, out io.Writer) (report *verdict.Report, err error) {
 	fmt.Fprintln(out, Picture(c.Gateway, c.Assistants))
 	for _, program := range []struct{ name, instead string }{
 		{"nginx", "the lab's own web server"}, {"haproxy", "the lab's own balancer"},
@@ -41,7 +41,7 @@ func Run(ctx context.Context, p stage.Programs, c Config, out io.Writer) (report
 			fmt.Fprintf(out, "%s is not installed: %s stands for it\n", program.name, program.instead)
 		}
 	}
-	s, err := stage.NewSeed(ctx, p, stage.Seed{Options: lab.Options{Offload: c.Offload, Assistants: c.Assistants}, Gateway: c.Gateway})
+	s, err := testbed.NewSeed(ctx, p, testbed.Seed{Options: lab.Options{Offload: c.Offload, Assistants: c.Assistants}, Gateway: c.Gateway})
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func Run(ctx context.Context, p stage.Programs, c Config, out io.Writer) (report
 	s.Forget()
 
 	fmt.Fprintf(out, "\n2. copied, %v\n", c.Copied)
-	for _, t := range append(append([]*stage.Tool{}, s.Intercepts...), s.Copiers...) {
+	for _, t := range append(append([]*testbed.Tool{}, s.Intercepts...), s.Copiers...) {
 		fmt.Fprintf(out, "   %-11s %s\n", t.Host.Name+":", t)
 	}
 	if err := s.StartCopy(ctx); err != nil {
@@ -86,9 +86,9 @@ func Run(ctx context.Context, p stage.Programs, c Config, out io.Writer) (report
 }
 
 // traffic drives production for a while: long connections, and short ones.
-func traffic(ctx context.Context, s *stage.Stage, c Config, d time.Duration, out io.Writer) (load.Stat, error) {
+func traffic(ctx context.Context, s *testbed.Testbed, c Config, d time.Duration, out io.Writer) (load.Stat, error) {
 	view := newView(out, c.Terminal, s, d)
-	var loads []*stage.Load
+	var loads []*testbed.Load
 	for i, l := range []load.Config{
 		{Conns: 60, Rate: c.Rate * 0.8, Duration: d},
 		{Conns: 500, Rate: c.Rate * 0.2, Duration: d, Close: "server"},

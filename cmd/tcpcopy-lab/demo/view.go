@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 )
 
 // view shows once a second what production and the target received: a table
@@ -17,7 +17,7 @@ import (
 type view struct {
 	out      io.Writer
 	terminal bool
-	stage    *stage.Stage
+	testbed  *testbed.Testbed
 	length   time.Duration
 	began    time.Time
 	last     []int // counts a second ago
@@ -28,8 +28,8 @@ type view struct {
 	p99 [2]int // of each load, microseconds
 }
 
-func newView(out io.Writer, terminal bool, s *stage.Stage, length time.Duration) *view {
-	return &view{out: out, terminal: terminal, stage: s, length: length, began: time.Now(), ended: make(chan struct{}),
+func newView(out io.Writer, terminal bool, s *testbed.Testbed, length time.Duration) *view {
+	return &view{out: out, terminal: terminal, testbed: s, length: length, began: time.Now(), ended: make(chan struct{}),
 		last: make([]int, len(s.Online)+len(s.Target))}
 }
 
@@ -61,20 +61,20 @@ func (v *view) run(ctx context.Context, done <-chan struct{}) {
 func (v *view) wait() { <-v.ended }
 
 func (v *view) show() {
-	sites := append(append([]*stage.Site{}, v.stage.Online...), v.stage.Target...)
-	counts := make([]int, len(sites))
-	for i := len(sites) - 1; i >= 0; i-- { // the target first: no copy is ahead of its request
-		counts[i] = sites[i].Count()
+	servers := append(append([]*testbed.Server{}, v.testbed.Online...), v.testbed.Target...)
+	counts := make([]int, len(servers))
+	for i := len(servers) - 1; i >= 0; i-- { // the target first: no copy is ahead of its request
+		counts[i] = servers[i].Count()
 	}
 	var names, rates, totals strings.Builder
 	online, target := 0, 0
-	for i, s := range sites {
-		if i == len(v.stage.Online) {
+	for i, s := range servers {
+		if i == len(v.testbed.Online) {
 			for _, line := range []*strings.Builder{&names, &rates, &totals} {
 				line.WriteString("  |")
 			}
 		}
-		if i < len(v.stage.Online) {
+		if i < len(v.testbed.Online) {
 			online += counts[i]
 		} else {
 			target += counts[i]

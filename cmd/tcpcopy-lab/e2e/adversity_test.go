@@ -7,7 +7,7 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/relay"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -16,12 +16,12 @@ import (
 func TestABadNetworkLosesNoRequest(t *testing.T) {
 	far := relay.Config{Delay: 10 * time.Millisecond, Jitter: 3 * time.Millisecond, Loss: 0.01, Duplicate: 0.01}
 	for _, network := range []struct {
-		name  string
-		stage stage.Small
+		name    string
+		testbed testbed.Small
 	}{
-		{"1 % loss", stage.Small{Loss: 0.01}},
-		{"5 % loss", stage.Small{Loss: 0.05}},
-		{"10 ms each way, disorder, 1 % loss, 1 % twice", stage.Small{Wire: &far}},
+		{"1 % loss", testbed.Small{Loss: 0.01}},
+		{"5 % loss", testbed.Small{Loss: 0.05}},
+		{"10 ms each way, disorder, 1 % loss, 1 % twice", testbed.Small{Wire: &far}},
 	} {
 		for _, traffic := range []struct {
 			name string
@@ -32,12 +32,12 @@ func TestABadNetworkLosesNoRequest(t *testing.T) {
 			{"post", load.Config{Conns: 20, Rate: 20, Post: 100_000}},
 		} {
 			t.Run(network.name+", "+traffic.name, func(t *testing.T) {
-				o := network.stage
+				o := network.testbed
 				o.Options = lab.Options{Offload: true}
 				o.Embedded = traffic.load.Post > 0
 				p := small(t, o)
 				p.copy()
-				traffic.load.Duration = span(5 * time.Second)
+				traffic.load.Duration = loadDuration(5 * time.Second)
 				p.wait(p.load(traffic.load))
 				r := p.judge(verdict.Rules{})
 				p.exact(r)
@@ -52,7 +52,7 @@ func TestABadNetworkLosesNoRequest(t *testing.T) {
 // part of, at most the one behind as well, and not the connection.
 func TestAHoleInTheCaptureCostsNoMoreThanItsRequests(t *testing.T) {
 	// The filter looks away when the sequence number ends in 8 certain bits.
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Args: []string{"-F", "tcp dst port 80 and tcp[7] != 77"}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Args: []string{"-F", "tcp dst port 80 and tcp[7] != 77"}})
 	p.copy()
 	p.wait(p.load(load.Config{Conns: 20, Rate: 300, Duration: 6 * time.Second}))
 	r := p.judge(verdict.Rules{})

@@ -1,5 +1,5 @@
 // Package e2e tells whether tcpcopy and intercept, as built, copy every request
-// exactly once and in order. Its stories are played on the lab's networks.
+// exactly once and in order. Its scenarios run on the lab's networks.
 //
 // TCL_PCAP=1 keeps a capture of each host of a test that failed, TCL_KEEP=1 the
 // logs. TCL_SOAK=1 makes the loads of some last a minute.
@@ -18,7 +18,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // programs builds the binaries once.
-var programs = sync.OnceValues(func() (stage.Programs, error) {
+var programs = sync.OnceValues(func() (testbed.Programs, error) {
 	args := []string{"build", "-o", bin}
 	for _, c := range []string{"tcpcopy", "intercept", "tcpcopy-lab"} {
 		args = append(args, "github.com/tcpcopy-go/tcpcopy/cmd/"+c)
@@ -45,22 +45,22 @@ var programs = sync.OnceValues(func() (stage.Programs, error) {
 	build := exec.Command("go", args...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return stage.Programs{}, fmt.Errorf("go build: %w\n%s", err, out)
+		return testbed.Programs{}, fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return stage.In(bin)
+	return testbed.In(bin)
 })
 
-// span is how long a load lasts, which `make soak` makes a minute.
-func span(usual time.Duration) time.Duration {
+// loadDuration is how long a load lasts, which `make soak` makes a minute.
+func loadDuration(short time.Duration) time.Duration {
 	if soak() {
 		return time.Minute
 	}
-	return usual
+	return short
 }
 
 func soak() bool { return os.Getenv("TCL_SOAK") != "" }
 
-func needs(t *testing.T) stage.Programs {
+func needs(t *testing.T) testbed.Programs {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("plays for minutes")
@@ -75,39 +75,39 @@ func needs(t *testing.T) stage.Programs {
 	return p
 }
 
-// A play is a test's stage.
-type play struct {
-	*stage.Stage
+// A scenario is a test with its testbed.
+type scenario struct {
+	*testbed.Testbed
 	*testing.T
 	ctx     context.Context
 	quiet   time.Duration // how long the target may log nothing before what is missing counts
 	settled time.Duration // how long the last judge waited for the copies
 }
 
-func small(t *testing.T, o stage.Small) *play {
+func small(t *testing.T, o testbed.Small) *scenario {
 	t.Helper()
 	p := needs(t)
 	o.Assistants = max(1, o.Assistants)
-	s, err := stage.NewSmall(t.Context(), p, o)
+	s, err := testbed.NewSmall(t.Context(), p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return begin(t, s)
 }
 
-func seed(t *testing.T, o stage.Seed) *play {
+func seed(t *testing.T, o testbed.Seed) *scenario {
 	t.Helper()
 	p := needs(t)
-	s, err := stage.NewSeed(t.Context(), p, o)
+	s, err := testbed.NewSeed(t.Context(), p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return begin(t, s)
 }
 
-func begin(t *testing.T, s *stage.Stage) *play {
+func begin(t *testing.T, s *testbed.Testbed) *scenario {
 	t.Helper()
-	p := &play{Stage: s, T: t, ctx: t.Context(), quiet: 5 * time.Second}
+	p := &scenario{Testbed: s, T: t, ctx: t.Context(), quiet: 5 * time.Second}
 	captures := p.capture()
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -123,26 +123,26 @@ func begin(t *testing.T, s *stage.Stage) *play {
 }
 
 // must ends the test on an error.
-func (p *play) must(err error) {
+func (p *scenario) must(err error) {
 	p.Helper()
 	if err != nil {
 		p.Fatal(err)
 	}
 }
 
-func (p *play) copy() {
+func (p *scenario) copy() {
 	p.Helper()
 	p.must(p.StartCopy(p.ctx))
 }
 
-func (p *play) load(c load.Config) *stage.Load {
+func (p *scenario) load(c load.Config) *testbed.Load {
 	p.Helper()
 	l, err := p.Load(c, nil)
 	p.must(err)
 	return l
 }
 
-func (p *play) wait(l *stage.Load) *load.Report {
+func (p *scenario) wait(l *testbed.Load) *load.Report {
 	p.Helper()
 	r, err := l.Wait(p.ctx)
 	p.must(err)
@@ -151,14 +151,14 @@ func (p *play) wait(l *stage.Load) *load.Report {
 
 // judge waits for the copies and compares; tcpcopy's account must be even, and
 // no process may have ended on its own.
-func (p *play) judge(rules verdict.Rules) *verdict.Report {
+func (p *scenario) judge(rules verdict.Rules) *verdict.Report {
 	p.Helper()
 	start := time.Now()
 	p.Settle(p.ctx, p.quiet)
 	p.settled = time.Since(start).Round(100 * time.Millisecond)
 	r, err := p.Judge(rules)
 	p.must(err)
-	for _, t := range append(append([]*stage.Tool{}, p.Copiers...), p.Intercepts...) {
+	for _, t := range append(append([]*testbed.Tool{}, p.Copiers...), p.Intercepts...) {
 		if !t.Alive() {
 			p.Errorf("%s on %s ended on its own", t, t.Host.Name)
 		}
@@ -171,7 +171,7 @@ func (p *play) judge(rules verdict.Rules) *verdict.Report {
 }
 
 // exact fails unless the copy is, and the tcpcopys count what they did.
-func (p *play) exact(r *verdict.Report) {
+func (p *scenario) exact(r *verdict.Report) {
 	p.Helper()
 	if !r.Exact() {
 		p.Errorf("not an exact copy\n%s", r)
@@ -182,7 +182,7 @@ func (p *play) exact(r *verdict.Report) {
 }
 
 // unbroken wants each session over one connection.
-func (p *play) unbroken(r *verdict.Report) {
+func (p *scenario) unbroken(r *verdict.Report) {
 	p.Helper()
 	if r.Target[0].Connections != r.Online[0].Connections {
 		p.Errorf("%d connections at the target for %d at production: sessions were given up", r.Target[0].Connections, r.Online[0].Connections)
@@ -190,8 +190,8 @@ func (p *play) unbroken(r *verdict.Report) {
 }
 
 // counters prints every counter that is not zero.
-func (p *play) counters() {
-	for _, t := range append(append([]*stage.Tool{}, p.Copiers...), p.Intercepts...) {
+func (p *scenario) counters() {
+	for _, t := range append(append([]*testbed.Tool{}, p.Copiers...), p.Intercepts...) {
 		m, err := t.Metrics()
 		if err != nil {
 			p.Log(err)
@@ -209,9 +209,9 @@ func (p *play) counters() {
 }
 
 // end asks the tools to end and wants status 0 of each.
-func (p *play) end() {
+func (p *scenario) end() {
 	p.Helper()
-	for _, t := range append(append([]*stage.Tool{}, p.Copiers...), p.Intercepts...) {
+	for _, t := range append(append([]*testbed.Tool{}, p.Copiers...), p.Intercepts...) {
 		status, err := t.Process.Stop(20 * time.Second)
 		if err != nil || status != 0 {
 			p.Errorf("%s on %s: exit status %d, %v", t.Process.Name, t.Host.Name, status, err)
@@ -220,7 +220,7 @@ func (p *play) end() {
 }
 
 // capture records what passes each host, on demand.
-func (p *play) capture() (files []string) {
+func (p *scenario) capture() (files []string) {
 	if os.Getenv("TCL_PCAP") == "" {
 		return nil
 	}
@@ -235,7 +235,7 @@ func (p *play) capture() (files []string) {
 }
 
 // keep moves captures, and logs, out of the lab's directory.
-func (p *play) keep(captures []string) {
+func (p *scenario) keep(captures []string) {
 	if os.Getenv("TCL_KEEP") != "" {
 		logs, _ := filepath.Glob(filepath.Join(p.Lab.Dir, "*.log"))
 		access, _ := filepath.Glob(filepath.Join(p.Lab.Dir, "*", "access.log"))

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -76,7 +76,7 @@ func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 			}
 			fmt.Fprint(c, "SSH-2.0-OpenSSH_9.2\r\n")
 			for range 5 {
-				message := noise(1, 1000)
+				message := randomBytes(1, 1000)
 				if _, err := c.Write(message); err != nil {
 					return err
 				}
@@ -89,7 +89,7 @@ func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const conns = 10
-			p := small(t, stage.Small{Options: lab.Options{Offload: true}, Port: talkPort})
+			p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Port: conversationPort})
 			p.listen(p.Online[0].Host, eachConn(c.serve))
 			target := p.listen(p.Target[0].Host, eachConn(c.serve))
 			p.copy()
@@ -102,7 +102,7 @@ func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 						return err
 					}
 					defer conn.Close()
-					return c.client(saying{conn, &said})
+					return c.client(countingConn{conn, &said})
 				})
 			}
 			p.must(g.Wait())
@@ -129,14 +129,14 @@ func TestEncryptedConnectionsAreCountedAndKeptFromTheTarget(t *testing.T) {
 	}
 }
 
-// saying counts what is written to a connection. What arrives may be less: a
+// countingConn counts what is written to a connection. What arrives may be less: a
 // server need not read all that a client says before it closes.
-type saying struct {
+type countingConn struct {
 	net.Conn
 	bytes *atomic.Int64
 }
 
-func (s saying) Write(b []byte) (int, error) {
+func (s countingConn) Write(b []byte) (int, error) {
 	n, err := s.Conn.Write(b)
 	s.bytes.Add(int64(n))
 	return n, err

@@ -8,16 +8,16 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
-var usual = stage.Small{Options: lab.Options{Offload: true}}
+var defaultSmall = testbed.Small{Options: lab.Options{Offload: true}}
 
 // Connections that wait while tcpcopy starts. Of the first request that it sees
 // on each it cannot know whether it is whole, so it may begin with the second.
 func TestIdleConnectionsOlderThanTcpcopyAreCopiedFromTheirNextTurn(t *testing.T) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	l := p.load(load.Config{Conns: 20, Rate: 500, Duration: 4 * time.Second, Hold: true})
 	select {
 	case <-l.Held:
@@ -36,7 +36,7 @@ func TestIdleConnectionsOlderThanTcpcopyAreCopiedFromTheirNextTurn(t *testing.T)
 }
 
 func TestBusyConnectionsOlderThanTcpcopyHaveNoGapOnceCopied(t *testing.T) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	l := p.load(load.Config{Conns: 20, Rate: 1000, Duration: 6 * time.Second})
 	time.Sleep(time.Second)
 	p.copy()
@@ -50,7 +50,7 @@ func TestBusyConnectionsOlderThanTcpcopyHaveNoGapOnceCopied(t *testing.T) {
 }
 
 func TestSessionsGoOnWhenInterceptIsRestarted(t *testing.T) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	p.copy()
 	l := p.load(load.Config{Conns: 50, Rate: 1000, Duration: 8 * time.Second})
 	time.Sleep(3 * time.Second)
@@ -69,7 +69,7 @@ func TestSessionsGoOnWhenInterceptIsRestarted(t *testing.T) {
 // The killed assistant's sessions stall; the other's do not. Once it is back,
 // all is as before.
 func TestOneOfTwoAssistantsIsKilledAndComesBack(t *testing.T) {
-	p := seed(t, stage.Seed{Gateway: lab.L4, Options: lab.Options{Offload: true, Assistants: 2}})
+	p := seed(t, testbed.Seed{Gateway: lab.L4, Options: lab.Options{Offload: true, Assistants: 2}})
 	p.copy()
 	start := now()
 	long := p.load(load.Config{Conns: 60, Rate: 800, Duration: 14 * time.Second})
@@ -97,7 +97,7 @@ func TestOneOfTwoAssistantsIsKilledAndComesBack(t *testing.T) {
 func now() float64 { return float64(time.Now().UnixMilli()) / 1000 }
 
 func TestTcpcopyEndsInOrderUnderLoad(t *testing.T) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	p.copy()
 	l := p.load(load.Config{Conns: 50, Rate: 1000, Duration: 5 * time.Second})
 	time.Sleep(2 * time.Second)

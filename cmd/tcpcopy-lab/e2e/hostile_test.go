@@ -17,7 +17,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -36,8 +36,8 @@ func TestHostilePacketsHarmNoCopy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// The lab's own server: it logs no line for what is no request.
-			p := small(t, stage.Small{
-				Options: lab.Options{Offload: true}, Origin: stage.Origin{Embedded: true}, Args: []string{"-m", strconv.Itoa(memory)},
+			p := small(t, testbed.Small{
+				Options: lab.Options{Offload: true}, Origin: testbed.Origin{Embedded: true}, Args: []string{"-m", strconv.Itoa(memory)},
 			})
 			p.copy()
 			l := p.load(load.Config{Conns: 20, Rate: 300, Duration: 6 * time.Second})
@@ -60,7 +60,7 @@ func TestHostilePacketsHarmNoCopy(t *testing.T) {
 }
 
 // resident is tcpcopy's private memory in bytes; rings are not part of it.
-func (p *play) resident() int {
+func (p *scenario) resident() int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Copiers[0].Process.PID()))
 	p.must(err)
 	for line := range strings.Lines(string(text)) {
@@ -76,7 +76,7 @@ func (p *play) resident() int {
 
 // inject sends packets with addresses of their own from the client's host, at
 // some ten thousand a second.
-func (p *play) inject(n int, make func(*rand.Rand, int) [][]byte) {
+func (p *scenario) inject(n int, make func(*rand.Rand, int) [][]byte) {
 	p.Helper()
 	fd := -1
 	p.must(p.Client.Do(func() (err error) {
@@ -101,13 +101,13 @@ func (p *play) inject(n int, make func(*rand.Rand, int) [][]byte) {
 
 // flood is a SYN from an address and port of its own.
 func flood(r *rand.Rand, _ int) [][]byte {
-	return [][]byte{tcp(stranger(r), layers.TCP{SrcPort: layers.TCPPort(r.IntN(64000) + 1024), SYN: true, Seq: r.Uint32()}, nil)}
+	return [][]byte{tcp(unknownClient(r), layers.TCP{SrcPort: layers.TCPPort(r.IntN(64000) + 1024), SYN: true, Seq: r.Uint32()}, nil)}
 }
 
 // garbage is what has a TCP header's place, from strangers and in the name of
 // real clients.
 func garbage(r *rand.Rand, i int) [][]byte {
-	from := stranger(r)
+	from := unknownClient(r)
 	if i%2 == 0 {
 		from = netip.MustParseAddr(lab.ClientAddr4(r.IntN(lab.ClientAddrs)))
 	}
@@ -115,12 +115,12 @@ func garbage(r *rand.Rand, i int) [][]byte {
 	t := layers.TCP{SrcPort: layers.TCPPort(r.IntN(9000) + 1), Seq: r.Uint32(), Ack: r.Uint32(), Window: uint16(r.Uint32())}
 	flags := r.Uint32()
 	t.FIN, t.SYN, t.RST, t.PSH, t.ACK, t.URG = flags&1 > 0, flags&2 > 0, flags&4 > 0, flags&8 > 0, flags&16 > 0, flags&32 > 0
-	packet := tcp(from, t, noise(i, r.IntN(1400)))
+	packet := tcp(from, t, randomBytes(i, r.IntN(1400)))
 	switch i % 4 {
 	case 0: // a data offset of its own
 		packet[20+12] = byte(r.Uint32())
 	case 1: // options of their own
-		packet = tcp(from, t, noise(i, 40+r.IntN(100)))
+		packet = tcp(from, t, randomBytes(i, 40+r.IntN(100)))
 		packet[20+12] = 0xf0
 	case 2: // ends early
 		packet = packet[:20+r.IntN(len(packet)-20)]
@@ -131,13 +131,13 @@ func garbage(r *rand.Rand, i int) [][]byte {
 // contradiction is a connection whose segments overlap and disagree, and which
 // ends twice.
 func contradiction(r *rand.Rand, i int) (packets [][]byte) {
-	from, seq := stranger(r), r.Uint32()
+	from, seq := unknownClient(r), r.Uint32()
 	t := layers.TCP{SrcPort: layers.TCPPort(r.IntN(64000) + 1024)}
 	add := func(at uint32, length int, change func(*layers.TCP)) {
 		s := t
 		s.Seq, s.Ack, s.ACK = seq+at, 1+at/700, true
 		change(&s)
-		packets = append(packets, tcp(from, s, noise(r.IntN(1<<16), length)))
+		packets = append(packets, tcp(from, s, randomBytes(r.IntN(1<<16), length)))
 	}
 	add(0, 0, func(t *layers.TCP) { t.SYN, t.ACK, t.Ack = true, false, 0 })
 	add(1, 0, func(*layers.TCP) {})
@@ -153,8 +153,8 @@ func contradiction(r *rand.Rand, i int) (packets [][]byte) {
 	return packets
 }
 
-// stranger is an address that nobody has.
-func stranger(r *rand.Rand) netip.Addr {
+// unknownClient is an address that nobody has.
+func unknownClient(r *rand.Rand) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 9, byte(r.Uint32()), byte(r.IntN(254) + 1)})
 }
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
@@ -26,7 +26,7 @@ var (
 )
 
 // record plays loads, one after another, while tcpdump records.
-func (p *play) record(loads ...load.Config) (file string) {
+func (p *scenario) record(loads ...load.Config) (file string) {
 	p.Helper()
 	file = filepath.Join(p.Lab.Dir, "s1.pcap")
 	r, err := p.Record(p.ctx, file)
@@ -40,7 +40,7 @@ func (p *play) record(loads ...load.Config) (file string) {
 
 // replay replays file to its end, with args, and returns tcpcopy's exit
 // status, its report and the verdict on what the target got.
-func (p *play) replay(file string, args ...string) (int, stage.ReplayReport, *verdict.Report) {
+func (p *scenario) replay(file string, args ...string) (int, testbed.ReplayReport, *verdict.Report) {
 	p.Helper()
 	p.ForgetTarget()
 	r, err := p.Replay(append([]string{"-i", file, "-x", "80-" + lab.TargetAddr4}, args...)...)
@@ -48,7 +48,7 @@ func (p *play) replay(file string, args ...string) (int, stage.ReplayReport, *ve
 	return p.replayed(r, args)
 }
 
-func (p *play) replayed(r *stage.Replay, args []string) (int, stage.ReplayReport, *verdict.Report) {
+func (p *scenario) replayed(r *testbed.Replay, args []string) (int, testbed.ReplayReport, *verdict.Report) {
 	p.Helper()
 	status, report, err := r.Wait(p.ctx)
 	p.must(err)
@@ -60,7 +60,7 @@ func (p *play) replayed(r *stage.Replay, args []string) (int, stage.ReplayReport
 }
 
 // exactly wants status 0 and an exact copy.
-func (p *play) exactly(file string, args ...string) {
+func (p *scenario) exactly(file string, args ...string) {
 	p.Helper()
 	status, report, v := p.replay(file, args...)
 	if status != 0 || !report.Complete || !v.Exact() {
@@ -88,7 +88,7 @@ func TestARecordingIsReplayedExactlyAtEverySpeed(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			p := small(t, stage.Small{Options: lab.Options{Offload: true}})
+			p := small(t, testbed.Small{Options: lab.Options{Offload: true}})
 			file := p.record(c.load)
 			for _, speed := range c.speeds {
 				p.exactly(file, "-c", lab.Pool4, "-a", speed)
@@ -99,7 +99,7 @@ func TestARecordingIsReplayedExactlyAtEverySpeed(t *testing.T) {
 
 // The target closes first, so that it keeps every endpoint in TIME-WAIT.
 func TestARecordingIsReplayedAgainOntoTheSameEndpoints(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}})
 	file := p.record(shortSessions)
 	for range 2 {
 		p.exactly(file, "-a", "10")
@@ -113,7 +113,7 @@ func TestARecordingIsReplayedAgainOntoTheSameEndpoints(t *testing.T) {
 
 // Five files, as tcpdump rotates them: the same sessions again and again.
 func TestMemoryDoesNotGrowWithTheRecording(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Origin: stage.Origin{Embedded: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Origin: testbed.Origin{Embedded: true}})
 	c := load.Config{Conns: 20, Rate: 100, Duration: time.Second, Post: megabyte, Close: "client"}
 	if soak() {
 		c.Duration = 10 * time.Second
@@ -139,7 +139,7 @@ func TestMemoryDoesNotGrowWithTheRecording(t *testing.T) {
 
 // shifted copies a recording of tcpdump's, seconds later, without much of it
 // in memory at a time: lab.Process.PeakMemory would count that.
-func (p *play) shifted(from, to string, seconds uint32) {
+func (p *scenario) shifted(from, to string, seconds uint32) {
 	p.Helper()
 	in, err := os.Open(from)
 	p.must(err)
@@ -164,7 +164,7 @@ func (p *play) shifted(from, to string, seconds uint32) {
 }
 
 func TestRepliesOfAReplayMayComeByIntercepts(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true, Assistants: 2}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true, Assistants: 2}})
 	file := p.record(keepAlive)
 	for _, i := range p.Intercepts {
 		p.must(i.Start(p.ctx, "intercept"))
@@ -179,7 +179,7 @@ func TestRepliesOfAReplayMayComeByIntercepts(t *testing.T) {
 }
 
 func TestRepliesOfLiveTrafficMayComeToTcpcopyItself(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Home: true})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, LocalReplies: true})
 	p.must(p.Copiers[0].Start(p.ctx, "tcpcopy"))
 	p.Intercepts = nil
 	p.wait(p.load(keepAlive))
@@ -191,7 +191,7 @@ func TestRepliesOfLiveTrafficMayComeToTcpcopyItself(t *testing.T) {
 // What is recorded of connections whose ends are not: what is there is
 // replayed, and the connections are closed.
 func TestAPartOfARecordingIsReplayed(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}})
 	c := keepAlive
 	c.Duration = 4 * time.Second
 	file := p.record(c)
@@ -208,7 +208,7 @@ func TestAPartOfARecordingIsReplayed(t *testing.T) {
 }
 
 func TestAPipeIsReplayedAsItComes(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}})
 	text, err := os.ReadFile(p.record(keepAlive))
 	p.must(err)
 	p.ForgetTarget()
@@ -233,7 +233,7 @@ func TestAPipeIsReplayedAsItComes(t *testing.T) {
 }
 
 func TestExitStatusSaysWhatBecameOfAReplay(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}})
 	file := p.record(load.Config{Conns: 20, Rate: 200, Duration: time.Second})
 	text, err := os.ReadFile(file)
 	p.must(err)
@@ -284,7 +284,7 @@ func TestExitStatusSaysWhatBecameOfAReplay(t *testing.T) {
 }
 
 func TestATargetThatDoesNotAnswerFailsTheReplay(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Target: &stage.Origin{Embedded: true, Manner: web.Mute}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Target: &testbed.Origin{Embedded: true, Fault: web.NeverAnswers}})
 	file := p.record(load.Config{Conns: 10, Rate: 100, Duration: 100 * time.Millisecond})
 	status, report, _ := p.replay(file, "-c", lab.Pool4, "-t", "1")
 	if status != 1 || report.Complete || !strings.Contains(report.Problem, "10 requests unanswered") {
@@ -293,7 +293,7 @@ func TestATargetThatDoesNotAnswerFailsTheReplay(t *testing.T) {
 }
 
 func TestMissingReturnRouteIsNamed(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}})
 	file := p.record(load.Config{Conns: 20, Rate: 200, Duration: time.Second})
 	r, err := p.Replay("-i", file, "-x", "80-"+lab.TargetAddr4, "-c", "10.9.9.x", "--shutdown-grace", "0")
 	p.must(err)
@@ -314,7 +314,7 @@ func TestMissingReturnRouteIsNamed(t *testing.T) {
 }
 
 func TestAReplayWithoutEndEndsInOrder(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}})
 	file := p.record(load.Config{Conns: 20, Rate: 500, Duration: time.Second})
 	p.ForgetTarget()
 	r, err := p.Replay("-i", file, "-x", "80-"+lab.TargetAddr4, "-c", lab.Pool4, "-T", "0", "-a", "max")

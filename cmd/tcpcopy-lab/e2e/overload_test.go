@@ -7,7 +7,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -15,7 +15,7 @@ import (
 // apart than its ring lasts, cannot copy everything. What it lost is counted,
 // what it copies is right, and the sessions that ran go on when it has time.
 func TestATcpcopyThatIsStarvedLosesRequestsNotSessions(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Args: []string{"-B", "1"}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Args: []string{"-B", "1"}})
 	p.quiet = 1500 * time.Millisecond // what is missing is so for good
 	p.copy()
 	long := p.load(load.Config{Conns: 50, Rate: 2000, Duration: 7 * time.Second})
@@ -28,7 +28,7 @@ func TestATcpcopyThatIsStarvedLosesRequestsNotSessions(t *testing.T) {
 		p.must(tcpcopy.Signal(syscall.SIGCONT))
 		time.Sleep(50 * time.Millisecond)
 	}
-	calm := now() + 1 // the rings are read up, and each connection has begun a turn
+	recovered := now() + 1 // the rings are read up, and each connection has begun a turn
 	p.wait(long)
 	p.wait(short)
 	r := p.judge(verdict.Rules{})
@@ -40,6 +40,6 @@ func TestATcpcopyThatIsStarvedLosesRequestsNotSessions(t *testing.T) {
 	if c.Duplicated+c.OutOfOrder+c.Foreign+c.Altered+c.Mixed > 0 {
 		t.Errorf("what was copied is not right:\n%s", r)
 	}
-	p.exact(p.judge(verdict.Rules{Window: [2]float64{calm, now()}}))
+	p.exact(p.judge(verdict.Rules{Window: [2]float64{recovered, now()}}))
 	p.end()
 }

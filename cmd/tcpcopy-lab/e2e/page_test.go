@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
 
@@ -23,7 +23,7 @@ type shown struct {
 
 // TCL_PICTURES=DIR keeps pictures of the pages.
 func TestThePageShowsARunningCopyInABrowser(t *testing.T) {
-	p := small(t, stage.Small{Origin: stage.Origin{Embedded: true}, Target: &stage.Origin{Manner: web.Late}, Loss: 0.01, Args: []string{"-r", "90"}})
+	p := small(t, testbed.Small{Origin: testbed.Origin{Embedded: true}, Target: &testbed.Origin{Fault: web.AnswersLate}, Loss: 0.01, Args: []string{"-r", "90"}})
 	p.copy()
 	pictures := os.Getenv("TCL_PICTURES")
 	if pictures == "" {
@@ -31,13 +31,13 @@ func TestThePageShowsARunningCopyInABrowser(t *testing.T) {
 	}
 	browser := exec.Command("node", "testdata/browser/page.mjs", pictures)
 	addresses := map[string]string{}
-	for name, tool := range map[string]*stage.Tool{"tcpcopy": p.Copiers[0], "intercept": p.Intercepts[0]} {
+	for name, tool := range map[string]*testbed.Tool{"tcpcopy": p.Copiers[0], "intercept": p.Intercepts[0]} {
 		s := httptest.NewServer(tool.Web())
 		defer s.Close()
 		addresses[name] = s.URL + "/"
 		browser.Args = append(browser.Args, name+"="+s.URL+"/")
 	}
-	p.load(load.Config{Conns: 60, Rate: 400, Duration: 2 * time.Minute, Close: "client", Post: 300}) // ends with the stage
+	p.load(load.Config{Conns: 60, Rate: 400, Duration: 2 * time.Minute, Close: "client", Post: 300}) // ends with the testbed
 	browser.Stderr = &strings.Builder{}
 	out, err := browser.Output()
 	if err != nil {

@@ -18,14 +18,14 @@ import (
 )
 
 func TestProtocolsOtherThanHTTP1AreCopied(t *testing.T) {
-	for _, c := range []protocol{mail, longPoll, webSocket, expectContinue, lateReader} {
-		t.Run(c.name, func(t *testing.T) { converse(t, c) })
+	for _, c := range []protocol{smtp, longPoll, webSocket, expectContinue, lateReader} {
+		t.Run(c.name, func(t *testing.T) { copyConversation(t, c) })
 	}
 }
 
-// mail is SMTP: the server speaks first, and every line waits for the answer
+// smtp is SMTP: the server speaks first, and every line waits for the answer
 // to the one before.
-var mail = protocol{
+var smtp = protocol{
 	name: "SMTP", conns: 20,
 	serve: eachConn(func(c net.Conn) {
 		fmt.Fprint(c, "220 lab\r\n")
@@ -101,7 +101,7 @@ var expectContinue = protocol{
 	client: func(i int, dial func() (net.Conn, error)) error {
 		return overHTTP(dial, func(hc *http.Client) error {
 			for n := range 10 {
-				r, err := http.NewRequest("POST", fmt.Sprintf("http://lab/u/%d/%d", i, n), bytes.NewReader(noise(i*100+n, 100_000)))
+				r, err := http.NewRequest("POST", fmt.Sprintf("http://lab/u/%d/%d", i, n), bytes.NewReader(randomBytes(i*100+n, 100_000)))
 				if err != nil {
 					return err
 				}
@@ -122,7 +122,7 @@ var webSocket = protocol{
 		return http.Serve(ln, websocket.Handler(func(ws *websocket.Conn) {
 			go func() {
 				for n := range 300 {
-					websocket.Message.Send(ws, noise(n, 10+n*7))
+					websocket.Message.Send(ws, randomBytes(n, 10+n*7))
 					time.Sleep(7 * time.Millisecond)
 				}
 				websocket.Message.Send(ws, []byte("end"))
@@ -152,7 +152,7 @@ var webSocket = protocol{
 		var g errgroup.Group
 		g.Go(func() error {
 			for n := range 400 {
-				if err := websocket.Message.Send(ws, noise(i, 1+n*11)); err != nil {
+				if err := websocket.Message.Send(ws, randomBytes(i, 1+n*11)); err != nil {
 					return err
 				}
 				time.Sleep(5 * time.Millisecond)
@@ -193,7 +193,7 @@ var lateReader = protocol{
 		}
 		defer c.Close()
 		for n := range 3 {
-			if _, err := c.Write(noise(i*10+n, 1000)); err != nil {
+			if _, err := c.Write(randomBytes(i*10+n, 1000)); err != nil {
 				return err
 			}
 			time.Sleep(500 * time.Millisecond)
@@ -205,8 +205,8 @@ var lateReader = protocol{
 	},
 }
 
-// noise is n bytes that no other seed has.
-func noise(seed, n int) []byte {
+// randomBytes returns n bytes that no other seed has.
+func randomBytes(seed, n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(b)
 	return b

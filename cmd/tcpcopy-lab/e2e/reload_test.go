@@ -11,13 +11,13 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
 // reloadable has the tcpcopy read its transfer, its intercepts and more from a
 // file, which the function that it returns writes and has read.
-func (p *play) reloadable() (reload func(online string, intercepts int, more string)) {
+func (p *scenario) reloadable() (reload func(online string, intercepts int, more string)) {
 	path := filepath.Join(p.Lab.Dir, "online.toml")
 	t := p.Copiers[0]
 	write := func(online string, intercepts int, more string) {
@@ -28,7 +28,7 @@ func (p *play) reloadable() (reload func(online string, intercepts int, more str
 		p.must(os.WriteFile(path, []byte(text+more), 0o644))
 	}
 	write("80", 1, "")
-	t.Args = []string{t.Args[0], "--config", path, "-c", lab.Pool4, "-B", "64", "--web.listen-address", stage.MetricsAddr}
+	t.Args = []string{t.Args[0], "--config", path, "-c", lab.Pool4, "-B", "64", "--web.listen-address", testbed.MetricsAddr}
 	return func(online string, intercepts int, more string) {
 		p.Helper()
 		write(online, intercepts, more)
@@ -44,7 +44,7 @@ func (p *play) reloadable() (reload func(online string, intercepts int, more str
 	}
 }
 
-func (p *play) metric(name string) float64 {
+func (p *scenario) metric(name string) float64 {
 	p.Helper()
 	m, err := p.Copiers[0].Metrics()
 	p.must(err)
@@ -52,7 +52,7 @@ func (p *play) metric(name string) float64 {
 }
 
 func TestReloadsUnderLoadLoseNothing(t *testing.T) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true, Assistants: 2}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true, Assistants: 2}})
 	reload := p.reloadable()
 	p.must(p.Intercepts[0].Start(p.ctx, "intercept"))
 	p.must(p.Intercepts[1].Start(p.ctx, "intercept"))
@@ -83,7 +83,7 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 }
 
 func TestSessionsOfARemovedTransferAreCopiedToTheirEnd(t *testing.T) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	p.quiet = 2 * time.Second // some are to be missing
 	reload := p.reloadable()
 	p.copy()
@@ -103,7 +103,7 @@ func TestSessionsOfARemovedTransferAreCopiedToTheirEnd(t *testing.T) {
 }
 
 func TestABrokenFileLeavesTheCopyAsItWas(t *testing.T) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	p.reloadable()
 	p.copy()
 	l := p.load(load.Config{Conns: 20, Rate: 300, Duration: 3 * time.Second})
@@ -118,7 +118,7 @@ func TestABrokenFileLeavesTheCopyAsItWas(t *testing.T) {
 }
 
 func TestTheCheckTellsWhatThisHostLacks(t *testing.T) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	tcpcopy, ready := p.Copiers[0], p.Intercepts[0]
 	n := 0
 	check := func(args ...string) (status int, said string) {

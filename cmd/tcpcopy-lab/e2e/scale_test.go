@@ -7,7 +7,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
@@ -23,9 +23,9 @@ func TestFewConnectionsInAClosedLoopAreCopied(t *testing.T) {
 }
 
 func closedLoop(t *testing.T, conns int, last time.Duration) {
-	p := small(t, usual)
+	p := small(t, defaultSmall)
 	p.copy()
-	report := p.wait(p.load(load.Config{Conns: conns, Duration: span(last)}))
+	report := p.wait(p.load(load.Config{Conns: conns, Duration: loadDuration(last)}))
 	r := p.judge(verdict.Rules{})
 	p.exact(r)
 	p.Logf("production: %.0f requests/s, latency p50 %d us, p99 %d us; copied %v after the load",
@@ -48,11 +48,11 @@ func TestEveryCopyOfAConnectionIsWhole(t *testing.T) {
 			name += ", short"
 		}
 		t.Run(name, func(t *testing.T) {
-			p := small(t, stage.Small{Options: lab.Options{Offload: true}, Args: []string{"-n", fmt.Sprint(c.copies)}})
+			p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Args: []string{"-n", fmt.Sprint(c.copies)}})
 			p.copy()
-			c.load.Duration = span(5 * time.Second)
+			c.load.Duration = loadDuration(5 * time.Second)
 			p.wait(p.load(c.load))
-			p.same(func() (lines []string) {
+			p.wantSame(func() (lines []string) {
 				for _, line := range p.requests(p.Online[0], false) {
 					for range c.copies {
 						lines = append(lines, line)
@@ -73,7 +73,7 @@ func TestEveryCopyOfAConnectionIsWhole(t *testing.T) {
 // A connection has all its copies or none, so that what is copied is whole.
 func TestConnectionsWhoseCopiesDoNotFitAreLeftOutAndCounted(t *testing.T) {
 	const conns, copies, sessions = 50, 10, 200
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Args: []string{"-n", fmt.Sprint(copies), "--max-sessions", fmt.Sprint(sessions)}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Args: []string{"-n", fmt.Sprint(copies), "--max-sessions", fmt.Sprint(sessions)}})
 	p.copy()
 	p.wait(p.load(load.Config{Conns: conns, Rate: 200, Duration: 2 * time.Second}))
 	p.Settle(p.ctx, 2*time.Second)

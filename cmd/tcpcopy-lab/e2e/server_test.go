@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 )
 
 // program is the path of a real server or client of these tests.
@@ -29,7 +29,7 @@ func program(t *testing.T, name string) string {
 }
 
 // run runs a client on production's client, and wants it to succeed.
-func (p *play) run(args ...string) {
+func (p *scenario) run(args ...string) {
 	p.Helper()
 	c, err := p.Client.Start(lab.Command{Name: filepath.Base(args[0]), Args: args})
 	p.must(err)
@@ -48,7 +48,7 @@ func TestRedisCountsTheSameCommandsAtBothServers(t *testing.T) {
 	server, client, cli := program(t, "redis-server"), program(t, "redis-benchmark"), program(t, "redis-cli")
 	for name, depth := range map[string]string{"one by one": "1", "pipelined": "16"} {
 		t.Run(name, func(t *testing.T) {
-			p := small(t, stage.Small{Options: lab.Options{Offload: true}, Port: 6379})
+			p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Port: 6379})
 			start := func(h *lab.Host) (calls func() []string) {
 				socket := filepath.Join(p.Lab.Dir, h.Name+".sock")
 				_, err := h.Serve(p.ctx, lab.Command{Name: "redis", Args: []string{server,
@@ -60,7 +60,7 @@ func TestRedisCountsTheSameCommandsAtBothServers(t *testing.T) {
 			p.copy()
 			p.run(client, "-h", lab.OnlineAddr4, "-n", "3000", "-c", "20", "-P", depth, "-r", "1000", "-q",
 				"-t", "ping_inline,ping_mbulk,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,zpopmin,lrange_100,mset")
-			p.same(online, target)
+			p.wantSame(online, target)
 			p.end()
 		})
 	}
@@ -93,7 +93,7 @@ func TestPostgreSQLRunsTheSameStatementsInTheSameOrderAtBothServers(t *testing.T
 		"a connection a job": {"-S", "-n", "-C", "-R", "300"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := small(t, stage.Small{Options: lab.Options{Offload: true}, Port: 5432})
+			p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Port: 5432})
 			start := func(h *lab.Host) (sessions func() []string) {
 				dir := filepath.Join(p.Lab.Dir, h.Name)
 				p.must(os.Mkdir(dir, 0o700))
@@ -122,7 +122,7 @@ func TestPostgreSQLRunsTheSameStatementsInTheSameOrderAtBothServers(t *testing.T
 			online, target := start(p.Online[0].Host), start(p.Target[0].Host)
 			p.copy()
 			p.run(append([]string{pgbench, "-h", lab.OnlineAddr4, "-U", "postgres", "-c", "10", "-t", "60"}, append(args, "postgres")...)...)
-			p.same(online, target)
+			p.wantSame(online, target)
 			p.end()
 		})
 	}
@@ -160,7 +160,7 @@ func statements(t *testing.T, log string) (sessions []string) {
 func TestCleartextHTTP2IsCopied(t *testing.T) {
 	h2load := program(t, "h2load")
 	program(t, "nginx")
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Origin: stage.Origin{HTTP2: true}})
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Origin: testbed.Origin{HTTP2: true}})
 	uris := filepath.Join(p.Lab.Dir, "uris")
 	var list strings.Builder
 	for i := range 200 {
@@ -169,7 +169,7 @@ func TestCleartextHTTP2IsCopied(t *testing.T) {
 	p.must(os.WriteFile(uris, []byte(list.String()), 0o644))
 	p.copy()
 	p.run(h2load, "-n", "4000", "-c", "20", "-m", "10", "--rps", "100", "-i", uris)
-	p.same(func() []string { return p.requests(p.Online[0], true) }, func() []string { return p.requests(p.Target[0], true) })
+	p.wantSame(func() []string { return p.requests(p.Online[0], true) }, func() []string { return p.requests(p.Target[0], true) })
 	if n := p.TargetCount(); n != 4000 {
 		p.Errorf("%d requests at the target, want 4000", n)
 	}

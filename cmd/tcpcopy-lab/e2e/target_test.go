@@ -7,7 +7,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
@@ -20,43 +20,43 @@ func TestATargetMayBehaveUnlikeProduction(t *testing.T) {
 		short = load.Config{Conns: 300, Rate: 300, Close: "server"}
 		post  = load.Config{Conns: 10, Rate: 30, Post: 100_000}
 	)
-	mannered := func(m web.Manner) stage.Small {
-		return stage.Small{Origin: stage.Origin{Embedded: true}, Target: &stage.Origin{Manner: m}}
+	withFault := func(m web.Fault) testbed.Small {
+		return testbed.Small{Origin: testbed.Origin{Embedded: true}, Target: &testbed.Origin{Fault: m}}
 	}
-	narrow := mannered(web.Slow)
-	narrow.Sysctls = []string{"ipv4/tcp_rmem=4096 8192 8192"}
-	bashful := mannered(web.Shy)
-	bashful.Sysctls = []string{"core/somaxconn=4", "ipv4/tcp_syncookies=0"}
+	smallWindow := withFault(web.ReadsSlowly)
+	smallWindow.Sysctls = []string{"ipv4/tcp_rmem=4096 8192 8192"}
+	slowAccept := withFault(web.AcceptsSlowly)
+	slowAccept.Sysctls = []string{"core/somaxconn=4", "ipv4/tcp_syncookies=0"}
 	plain := []string{"ipv4/tcp_timestamps=0", "ipv4/tcp_sack=0", "ipv4/tcp_window_scaling=0"}
 	for _, c := range []struct {
-		name  string
-		stage stage.Small
-		load  load.Config
-		quiet time.Duration // 0: the usual
+		name    string
+		testbed testbed.Small
+		load    load.Config
+		quiet   time.Duration // 0: five seconds
 	}{
-		{"closes after 10 requests", stage.Small{Target: &stage.Origin{Requests: 10}}, alive, 0},
-		{"closes after each request", stage.Small{Target: &stage.Origin{Requests: 1}}, alive, 0},
-		{"resets instead of answering", mannered(web.Reset), alive, 0},
-		{"answers with more", stage.Small{Target: &stage.Origin{Padding: 700}}, alive, 0},
-		{"answers with less", stage.Small{Origin: stage.Origin{Padding: 700}, Target: &stage.Origin{}}, alive, 0},
-		{"answers late", mannered(web.Late), load.Config{Conns: 20, Rate: 200}, 0},
+		{"closes after 10 requests", testbed.Small{Target: &testbed.Origin{Requests: 10}}, alive, 0},
+		{"closes after each request", testbed.Small{Target: &testbed.Origin{Requests: 1}}, alive, 0},
+		{"resets instead of answering", withFault(web.ResetsFifth), alive, 0},
+		{"answers with more", testbed.Small{Target: &testbed.Origin{Padding: 700}}, alive, 0},
+		{"answers with less", testbed.Small{Origin: testbed.Origin{Padding: 700}, Target: &testbed.Origin{}}, alive, 0},
+		{"answers late", withFault(web.AnswersLate), load.Config{Conns: 20, Rate: 200}, 0},
 		// The first turns wait 5, 2.5, 1.25 s ... for it; a dropped SYN 1, 2, 4.
-		{"never answers", mannered(web.Mute), load.Config{Conns: 20, Rate: 200}, 8 * time.Second},
-		{"accepts slowly", bashful, load.Config{Conns: 300, Rate: 200, Close: "server"}, 10 * time.Second},
-		{"sends SYN cookies", stage.Small{Sysctls: []string{"ipv4/tcp_syncookies=2"}}, short, 0},
-		{"reads slowly into a small window", narrow, post, 0},
-		{"has no options of TCP, and packets are lost", stage.Small{Sysctls: plain, Loss: 0.01}, post, 0},
-		{"has an MTU of 576", stage.Small{MTU: 576}, post, 0},
-		{"has an MTU of 1280, IPv6", stage.Small{MTU: 1280, V6: true}, post, 0},
+		{"never answers", withFault(web.NeverAnswers), load.Config{Conns: 20, Rate: 200}, 8 * time.Second},
+		{"accepts slowly", slowAccept, load.Config{Conns: 300, Rate: 200, Close: "server"}, 10 * time.Second},
+		{"sends SYN cookies", testbed.Small{Sysctls: []string{"ipv4/tcp_syncookies=2"}}, short, 0},
+		{"reads slowly into a small window", smallWindow, post, 0},
+		{"has no options of TCP, and packets are lost", testbed.Small{Sysctls: plain, Loss: 0.01}, post, 0},
+		{"has an MTU of 576", testbed.Small{MTU: 576}, post, 0},
+		{"has an MTU of 1280, IPv6", testbed.Small{MTU: 1280, V6: true}, post, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.stage.Options = lab.Options{Offload: true}
-			p := small(t, c.stage)
+			c.testbed.Options = lab.Options{Offload: true}
+			p := small(t, c.testbed)
 			if c.quiet > 0 {
 				p.quiet = c.quiet
 			}
 			p.copy()
-			c.load.Duration = span(3 * time.Second)
+			c.load.Duration = loadDuration(3 * time.Second)
 			p.wait(p.load(c.load))
 			r := p.judge(verdict.Rules{})
 			p.exact(r)
@@ -74,7 +74,7 @@ func TestATargetMayBeRestartedUnderLoad(t *testing.T) {
 		"short":      {Conns: 300, Rate: 300, Close: "server"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := small(t, usual)
+			p := small(t, defaultSmall)
 			p.copy()
 			c.Duration = 7 * time.Second
 			l := p.load(c)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,14 +100,14 @@ func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		home, err := netns.Get()
+		original, err := netns.Get()
 		if err != nil {
 			done <- err
 			return
 		}
-		defer home.Close()
+		defer original.Close()
 		err = f()
-		if back := netns.Set(home); back == nil {
+		if back := netns.Set(original); back == nil {
 			runtime.UnlockOSThread()
 		}
 		done <- err
@@ -133,6 +134,37 @@ func (h *Host) Listening(port int) bool { return h.sockets(port, "0A") > 0 }
 
 // Established counts the host's open connections to its own port.
 func (h *Host) Established(port int) int { return h.sockets(port, "01") }
+
+// Accepted counts the TCP connections that the host has accepted since it was
+// made, on any port: TcpPassiveOpens of RFC 4022.
+func (h *Host) Accepted() (int, error) {
+	n := 0
+	err := h.Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/snmp")
+		if err != nil {
+			return err
+		}
+		// Two lines a protocol, the names and the values.
+		var names []string
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if f[0] != "Tcp:" {
+				continue
+			}
+			if names == nil {
+				names = f
+				continue
+			}
+			n, err = strconv.Atoi(f[slices.Index(names, "PassiveOpens")])
+			return err
+		}
+		return errors.New("no Tcp in /proc/net/snmp")
+	})
+	if err != nil {
+		return 0, fmt.Errorf("lab: %s: accepted connections: %w", h.Name, err)
+	}
+	return n, nil
+}
 
 // sockets counts those in a state of include/net/tcp_states.h, hexadecimal.
 func (h *Host) sockets(port int, state string) (n int) {
@@ -161,9 +193,9 @@ func (h *Host) close() {
 	}
 }
 
-// unnamed takes the name path away from a namespace; the kernel frees it with
-// its last process or socket.
-func unnamed(path string) error {
+// removeName removes a namespace's name at path. The kernel frees the namespace
+// with its last process or socket.
+func removeName(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH)
 	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: a plain file, not mounted
 		return fmt.Errorf("unmount %s: %w", path, err)

@@ -144,7 +144,7 @@ func remove(run, dir string) error {
 	var err error
 	for _, path := range names {
 		killInside(path)
-		err = errors.Join(err, unnamed(path))
+		err = errors.Join(err, removeName(path))
 	}
 	if strings.HasPrefix(filepath.Base(dir), Prefix+run+"-") {
 		err = errors.Join(err, os.RemoveAll(dir))

@@ -57,7 +57,7 @@ func (l *Lab) NewSeed(g Gateway, o Options) (*Seed, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := plugger{lab: l, offload: o.Offload}
+	p := builder{lab: l, offload: o.Offload}
 	n := &Seed{}
 	var clients []string
 	for _, a := range SeedClients() {
@@ -84,7 +84,7 @@ func (l *Lab) NewSeed(g Gateway, o Options) (*Seed, error) {
 
 // l7 gives the virtual address to a proxy, which is who answers the copied
 // clients and so needs the return routes.
-func (p *plugger) l7(n *Seed, test *Bridge, assistants int) {
+func (p *builder) l7(n *Seed, test *Bridge, assistants int) {
 	n.Gateway = p.host("gateway", plug{test, "eth0", []string{SeedGateway + "/24"}})
 	p.returnRoutes(n.Gateway, assistants)
 }
@@ -96,7 +96,7 @@ func (p *plugger) l7(n *Seed, test *Bridge, assistants int) {
 //
 // The seed gives each B the route of one prefix. A gateway that balances sends
 // any client to any B, so here every B has all three.
-func (p *plugger) l4(n *Seed, test *Bridge, assistants int) {
+func (p *builder) l4(n *Seed, test *Bridge, assistants int) {
 	// Two interfaces, since the kernel proxies ARP only for what it would
 	// forward to another one.
 	n.Gateway = p.host("gateway",
@@ -115,7 +115,7 @@ func (p *plugger) l4(n *Seed, test *Bridge, assistants int) {
 	}
 }
 
-func (p *plugger) returnRoutes(h *Host, assistants int) {
+func (p *builder) returnRoutes(h *Host, assistants int) {
 	via, _ := assistantAddrs(assistants)
 	p.sysctl(h, "ipv4/fib_multipath_hash_policy=1")
 	for i := range SeedServers {

@@ -10,11 +10,13 @@ import "fmt"
 //
 // By option there is a relay on the wire to the target, with eth0 towards the
 // switch and eth1 towards the target; nothing passes until it carries frames.
+// By option there is a backend on the switch, for a target that is a gateway.
 //
 // Addresses are Net4 and Net6 with the numbers below.
 type Small struct {
 	Switch, Client, Online, Target *Host
 	Relay                          *Host // nil without the option
+	Backend                        *Host // nil without the option
 	Assistants                     []*Host
 }
 
@@ -23,6 +25,7 @@ type Small struct {
 const (
 	OnlineAddr4, OnlineAddr6 = "10.1.2.11", "fd00:1:2::11"
 	TargetAddr4, TargetAddr6 = "10.1.2.21", "fd00:1:2::21"
+	BackendAddr4             = "10.1.2.22"
 	Pool4, Pool6             = "10.1.3.x", "fd00:1:3::/120" // of copied clients
 	PoolNet4, PoolNet6       = "10.1.3.0/24", "fd00:1:3::/64"
 	ClientAddrs              = 4
@@ -43,10 +46,11 @@ func AssistantAddr6(i int) string { return fmt.Sprintf("fd00:1:2::%d", 30+i) }
 
 // Options are what the networks can vary in.
 type Options struct {
-	Offload    bool // segmentation and checksum offloads, on every wire
-	Assistants int  // 1 or 2
-	Relay      bool // small network only: a host on the wire to the target, whose offloads are then off
-	Apart      bool // small network only: what comes in at the switch is the work of threads of the kernel
+	Offload         bool // segmentation and checksum offloads, on every wire
+	Assistants      int  // 1 or 2
+	Relay           bool // small network only: a host on the wire to the target, whose offloads are then off
+	Backend         bool // small network only: a host for the server behind a target that is a gateway
+	ThreadedReceive bool // small network only: what comes in at the switch is the work of threads of the kernel
 }
 
 // NewSmall builds the small network.
@@ -59,7 +63,7 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := plugger{lab: l, offload: o.Offload, apart: o.Apart}
+	p := builder{lab: l, offload: o.Offload, threadedReceive: o.ThreadedReceive}
 	n := &Small{Switch: sw}
 	var clients []string
 	for i := range ClientAddrs {
@@ -79,6 +83,9 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 	}
 	n.Target = p.host("target", plug{behind, "eth0", []string{TargetAddr4 + "/24", TargetAddr6 + "/64"}})
 	p.offload = o.Offload
+	if o.Backend {
+		n.Backend = p.host("backend", plug{br, "eth0", []string{BackendAddr4 + "/24"}})
+	}
 	n.Assistants = p.assistants(br, o.Assistants)
 	via4, via6 := assistantAddrs(o.Assistants)
 	p.sysctl(n.Target, "ipv4/fib_multipath_hash_policy=1", "ipv6/fib_multipath_hash_policy=1")
@@ -92,13 +99,13 @@ func (l *Lab) NewSmall(o Options) (*Small, error) {
 	return n, p.err
 }
 
-// plugger builds hosts and keeps the first error, so that a network reads as a
+// builder builds hosts and keeps the first error, so that a network reads as a
 // list of what it is made of.
-type plugger struct {
-	lab     *Lab
-	offload bool
-	apart   bool
-	err     error
+type builder struct {
+	lab             *Lab
+	offload         bool
+	threadedReceive bool
+	err             error
 }
 
 type plug struct {
@@ -107,14 +114,14 @@ type plug struct {
 	addrs  []string
 }
 
-func (p *plugger) host(name string, plugs ...plug) *Host {
+func (p *builder) host(name string, plugs ...plug) *Host {
 	if p.err != nil {
 		return nil
 	}
 	h, err := p.lab.Host(name)
 	for _, w := range plugs {
 		if err == nil {
-			err = w.bridge.Plug(h, Wire{Interface: w.iface, Addrs: w.addrs, Offload: p.offload, Apart: p.apart})
+			err = w.bridge.Plug(h, Wire{Interface: w.iface, Addrs: w.addrs, Offload: p.offload, ThreadedReceive: p.threadedReceive})
 		}
 	}
 	p.err = err
@@ -123,7 +130,7 @@ func (p *plugger) host(name string, plugs ...plug) *Host {
 
 // assistants are black holes: they get the replies to clients that do not
 // exist, and forward nothing.
-func (p *plugger) assistants(br *Bridge, n int) (hosts []*Host) {
+func (p *builder) assistants(br *Bridge, n int) (hosts []*Host) {
 	for i := range n {
 		name := "assistant"
 		if i > 0 {
@@ -141,19 +148,19 @@ func assistantAddrs(n int) (v4, v6 []string) {
 	return v4, v6
 }
 
-func (p *plugger) sysctl(h *Host, settings ...string) {
+func (p *builder) sysctl(h *Host, settings ...string) {
 	if p.err == nil {
 		p.err = h.Sysctl(settings...)
 	}
 }
 
-func (p *plugger) route(h *Host, dst, iface string, via ...string) {
+func (p *builder) route(h *Host, dst, iface string, via ...string) {
 	if p.err == nil {
 		p.err = h.Route(dst, iface, via...)
 	}
 }
 
-func (p *plugger) addr(h *Host, iface string, addrs ...string) {
+func (p *builder) addr(h *Host, iface string, addrs ...string) {
 	if p.err == nil {
 		p.err = h.Addr(iface, addrs...)
 	}

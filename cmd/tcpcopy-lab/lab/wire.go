@@ -34,10 +34,10 @@ func (h *Host) Bridge(name string) (*Bridge, error) {
 
 // Wire says how a host is plugged into a bridge.
 type Wire struct {
-	Interface string   // at the host
-	Addrs     []string // with prefix length
-	Offload   bool     // segmentation and checksum offloads, at both ends
-	Apart     bool     // the sender does not do the work of the switch and what is behind it
+	Interface       string   // at the host
+	Addrs           []string // with prefix length
+	Offload         bool     // segmentation and checksum offloads, at both ends
+	ThreadedReceive bool     // the sender does not do the work of the switch and what is behind it
 }
 
 // Plug connects h to the switch by a veth pair.
@@ -64,7 +64,7 @@ func (b *Bridge) Plug(h *Host, w Wire) error {
 	if err := b.host.nl.LinkSetUp(veth); err != nil {
 		return fail(err)
 	}
-	if w.Apart {
+	if w.ThreadedReceive {
 		if err := b.host.threaded(attrs.Name); err != nil {
 			return fail(err)
 		}

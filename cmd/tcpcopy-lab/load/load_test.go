@@ -30,7 +30,7 @@ func serve(t *testing.T) (addr, log string) {
 	log = filepath.Join(t.TempDir(), "access.log")
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- web.Serve(ctx, addr, log, web.Good) }()
+	go func() { done <- web.Serve(ctx, addr, log, web.NoFault) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -1,6 +1,6 @@
-// Package relay is a bad wire: it carries Ethernet frames between two
-// interfaces of a host, both ways, and delays, reorders, loses and duplicates
-// TCP packets among them. It does what netem does where the kernel has netem.
+// Package relay imitates a bad wire. It carries Ethernet frames between two
+// interfaces of a host, in both directions, and delays, reorders, loses and
+// duplicates TCP packets among them, for kernels that have no netem.
 package relay
 
 import (
@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is how bad the wire is. Shares are between 0 and 1.
+// Config says what the wire does to frames. Shares are between 0 and 1.
 type Config struct {
 	Delay     time.Duration // of each frame, each way
 	Jitter    time.Duration // at most as much more, at random: packets closer than this overtake each other
@@ -86,7 +86,7 @@ func open(name string) (fd int, err error) {
 	return fd, nil
 }
 
-// Close lets the interfaces go. Run must have returned.
+// Close closes the sockets. Run must have returned.
 func (r *Relay) Close() {
 	for _, fd := range r.fd {
 		if fd >= 0 {
@@ -99,8 +99,8 @@ func (r *Relay) Close() {
 func (r *Relay) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range r.fd {
-		w := &way{Config: r.Config, from: r.fd[i], to: r.fd[1-i], rand: rand.New(rand.NewPCG(r.Seed, uint64(i)))}
-		g.Go(func() error { return w.run(ctx) })
+		d := &direction{Config: r.Config, from: r.fd[i], to: r.fd[1-i], rand: rand.New(rand.NewPCG(r.Seed, uint64(i)))}
+		g.Go(func() error { return d.run(ctx) })
 	}
 	return g.Wait()
 }

@@ -18,6 +18,7 @@ type Nginx struct {
 	Padding   int      // bytes that its answers' headers are longer
 	Backlog   int      // of the listening socket; 0: plenty
 	HTTP2     bool     // cleartext HTTP/2 instead of HTTP/1.1
+	WholeBody bool     // answers when it has read the request's body; else only below /u/, and early elsewhere
 }
 
 const nginxConf = `daemon off;
@@ -51,7 +52,7 @@ const originServer = `	server {
 		root %[1]s/documents;
 		location ~ ^/d/(\d+)/ { try_files /$1 =404; }
 		location /u/ { proxy_pass http://127.0.0.1:8081; } # takes the whole body first
-		location / { return 200 ok; }
+		location / { %[4]s; }
 	}
 	server {
 		listen 127.0.0.1:8081;
@@ -67,7 +68,7 @@ const proxyServer = `	upstream servers {
 		keepalive_requests 100000000;
 	}
 	server {
-		listen 80 backlog=8192;
+		listen 80 %[2]s;
 		location / {
 			proxy_pass http://servers;
 			proxy_http_version 1.1;
@@ -97,9 +98,13 @@ func (n Nginx) Command() ([]string, error) {
 	if n.Padding > 0 {
 		header = fmt.Sprintf("add_header X-Padding %s;", strings.Repeat("x", n.Padding))
 	}
-	server := fmt.Sprintf(originServer, n.Dir, listen, header)
+	answer := "return 200 ok"
+	if n.WholeBody {
+		answer = "proxy_pass http://127.0.0.1:8081"
+	}
+	server := fmt.Sprintf(originServer, n.Dir, listen, header, answer)
 	if len(n.Upstream) > 0 {
-		server = fmt.Sprintf(proxyServer, "server "+strings.Join(n.Upstream, ";\n\t\tserver ")+";")
+		server = fmt.Sprintf(proxyServer, "server "+strings.Join(n.Upstream, ";\n\t\tserver ")+";", listen)
 	}
 	const unlimited = 100_000_000
 	conf := filepath.Join(n.Dir, "nginx.conf")

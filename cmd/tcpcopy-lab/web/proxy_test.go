@@ -35,10 +35,10 @@ func TestProxyAndBalancerShareRequestsAmongServers(t *testing.T) {
 	var servers, logs []string
 	for i := range 2 {
 		logs = append(logs, filepath.Join(dir, fmt.Sprint(i)))
-		servers = append(servers, background(t, func(ctx context.Context, addr string) error { return Serve(ctx, addr, logs[i], Good) }))
+		servers = append(servers, background(t, func(ctx context.Context, addr string) error { return Serve(ctx, addr, logs[i], NoFault) }))
 	}
 	front := filepath.Join(dir, "front")
-	proxy := background(t, func(ctx context.Context, addr string) error { return Serve(ctx, addr, front, Good, servers...) })
+	proxy := background(t, func(ctx context.Context, addr string) error { return Serve(ctx, addr, front, NoFault, servers...) })
 	balancer := background(t, func(ctx context.Context, addr string) error { return Balance(ctx, addr, []string{proxy}) })
 	for i := range 4 {
 		ask(t, balancer, "GET", fmt.Sprintf("/r/%d", i), "", "ok")

@@ -30,12 +30,12 @@ const MaxDownload = 1 << 30
 //
 // and logs each request as an Entry, with its body's SHA-256 where it has one.
 // With an upstream it is a proxy to those servers and does the same for them.
-// With a Manner it is a bad server.
+// With a Fault it treats its clients as that says.
 type Server struct {
-	proxy  http.Handler // nil: it answers itself
-	manner Manner
-	mu     sync.Mutex
-	log    *bufio.Writer
+	proxy http.Handler // nil: it answers itself
+	fault Fault
+	mu    sync.Mutex
+	log   *bufio.Writer
 }
 
 type connKey struct{}
@@ -47,9 +47,9 @@ type conn struct {
 }
 
 // Serve serves on addr until ctx ends, appending to the log at path.
-func Serve(ctx context.Context, addr, path string, manner Manner, upstream ...string) error {
-	if !slices.Contains(manners, manner) {
-		return fmt.Errorf("web: no manner %q", manner)
+func Serve(ctx context.Context, addr, path string, fault Fault, upstream ...string) error {
+	if !slices.Contains(faults, fault) {
+		return fmt.Errorf("web: no fault %q", fault)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -60,10 +60,10 @@ func Serve(ctx context.Context, addr, path string, manner Manner, upstream ...st
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
 	}
-	if manner == Shy {
-		ln = shy{ln}
+	if fault == AcceptsSlowly {
+		ln = slowListener{ln}
 	}
-	s := &Server{log: bufio.NewWriter(f), manner: manner}
+	s := &Server{log: bufio.NewWriter(f), fault: fault}
 	if len(upstream) > 0 {
 		s.proxy = proxyTo(upstream)
 	}
@@ -86,8 +86,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
 	c.seq++
 	sum := sha256.New()
-	if s.manner != Good {
-		s.misbehave(w, r, c)
+	if s.fault != NoFault {
+		s.serveWithFault(w, r, c)
 		return
 	}
 	if s.proxy != nil {

@@ -62,7 +62,7 @@ func TestServerAnswersAndLogsBySequence(t *testing.T) {
 	ln.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- Serve(ctx, addr, log, Good) }()
+	go func() { done <- Serve(ctx, addr, log, NoFault) }()
 	ask(t, addr, "GET", "/r/1", "", "ok")
 	ask(t, addr, "GET", "/d/7/x", "", "abcdefg")
 	ask(t, addr, "POST", "/u/x", "hello", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")
@@ -85,17 +85,17 @@ func TestServerAnswersAndLogsBySequence(t *testing.T) {
 	}
 }
 
-// A manner shows on the wire: what the third and the fifth request get.
+// A fault shows on the wire: what the third and the fifth request get.
 func TestMannersShow(t *testing.T) {
 	for _, c := range []struct {
-		manner Manner
+		fault  Fault
 		logged int
 		want   error
-	}{{Late, 6, nil}, {Slow, 6, nil}, {Mute, 6, os.ErrDeadlineExceeded}, {Reset, 4, syscall.ECONNRESET}} {
-		t.Run(string(c.manner), func(t *testing.T) {
+	}{{AnswersLate, 6, nil}, {ReadsSlowly, 6, nil}, {NeverAnswers, 6, os.ErrDeadlineExceeded}, {ResetsFifth, 4, syscall.ECONNRESET}} {
+		t.Run(string(c.fault), func(t *testing.T) {
 			t.Parallel()
 			log := filepath.Join(t.TempDir(), "log")
-			addr := background(t, func(ctx context.Context, addr string) error { return Serve(ctx, addr, log, c.manner) })
+			addr := background(t, func(ctx context.Context, addr string) error { return Serve(ctx, addr, log, c.fault) })
 			conn, err := net.Dial("tcp", addr)
 			for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
 				conn, err = net.Dial("tcp", addr)

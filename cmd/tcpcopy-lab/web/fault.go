@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// A Manner is how a server treats its clients.
-type Manner string
+// A Fault is a way in which a server treats its clients unlike production.
+type Fault string
 
-// The manners. All but Good are for targets that behave unlike production.
+// The faults, named by the values of the flag --manner.
 const (
-	Good  Manner = ""
-	Mute  Manner = "mute"  // takes requests, never answers
-	Reset Manner = "reset" // RST in place of the answer to each connection's fifth request
-	Late  Manner = "late"  // answers 50 ms later
-	Slow  Manner = "slow"  // reads 800 KB a second of a connection
-	Shy   Manner = "shy"   // accepts 200 connections a second
+	NoFault       Fault = ""
+	NeverAnswers  Fault = "mute"  // takes requests, never answers
+	ResetsFifth   Fault = "reset" // RST in place of the answer to each connection's fifth request
+	AnswersLate   Fault = "late"  // answers 50 ms later
+	ReadsSlowly   Fault = "slow"  // reads 800 KB a second of a connection
+	AcceptsSlowly Fault = "shy"   // accepts 200 connections a second
 )
 
-var manners = []Manner{Good, Mute, Reset, Late, Slow, Shy}
+var faults = []Fault{NoFault, NeverAnswers, ResetsFifth, AnswersLate, ReadsSlowly, AcceptsSlowly}
 
-// misbehave serves the connection of r to its end.
-func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, c *conn) {
+// serveWithFault serves the connection of r, in s.fault's way, until it closes.
+func (s *Server) serveWithFault(w http.ResponseWriter, r *http.Request, c *conn) {
 	var nc net.Conn
 	var in *bufio.ReadWriter
 	remote := r.RemoteAddr
 	for {
-		if s.manner == Reset && c.seq == 5 {
+		if s.fault == ResetsFifth && c.seq == 5 {
 			nc.(*net.TCPConn).SetLinger(0)
 			return // not logged: it was not served
 		}
@@ -47,10 +47,10 @@ func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, c *conn) {
 			defer nc.Close()
 		}
 		s.record(r, c, length, http.StatusOK, sum)
-		if s.manner == Late {
+		if s.fault == AnswersLate {
 			time.Sleep(50 * time.Millisecond)
 		}
-		if s.manner != Mute {
+		if s.fault != NeverAnswers {
 			text := "ok"
 			if length > 0 {
 				text = fmt.Sprintf("%x", sum.Sum(nil))
@@ -76,24 +76,24 @@ func next(b *bufio.Reader, remote string) (*http.Request, error) {
 }
 
 func (s *Server) body(r *http.Request) io.Reader {
-	if s.manner == Slow {
-		return slow{r.Body}
+	if s.fault == ReadsSlowly {
+		return slowReader{r.Body}
 	}
 	return r.Body
 }
 
-// shy takes its time with each connection.
-type shy struct{ net.Listener }
+// A slowListener accepts one connection each 5 ms.
+type slowListener struct{ net.Listener }
 
-func (s shy) Accept() (net.Conn, error) {
+func (s slowListener) Accept() (net.Conn, error) {
 	time.Sleep(5 * time.Millisecond)
 	return s.Listener.Accept()
 }
 
-// slow reads 8 KB each 10 ms.
-type slow struct{ io.Reader }
+// A slowReader reads at most 8 KB each 10 ms.
+type slowReader struct{ io.Reader }
 
-func (s slow) Read(b []byte) (int, error) {
+func (s slowReader) Read(b []byte) (int, error) {
 	time.Sleep(10 * time.Millisecond)
 	return s.Reader.Read(b[:min(len(b), 8<<10)])
 }

@@ -1,7 +1,7 @@
-// Package stage sets a scene for a copy: a network of the lab with its web
-// servers running, the load generator, the tools and the verdict at hand. The
-// demo and the tests are stories told with it.
-package stage
+// Package testbed is a network of the lab with its web servers running, and
+// with the load generator, tcpcopy, intercept and the verdict ready to be used.
+// The demo, the benchmark and the tests are written with it.
+package testbed
 
 import (
 	"context"
@@ -24,14 +24,14 @@ func In(dir string) (Programs, error) {
 	p := Programs{filepath.Join(dir, "tcpcopy"), filepath.Join(dir, "intercept"), filepath.Join(dir, "tcpcopy-lab")}
 	for _, path := range []string{p.Tcpcopy, p.Intercept, p.Lab} {
 		if _, err := os.Stat(path); err != nil {
-			return p, fmt.Errorf("stage: %w: build the binaries with `make build`", err)
+			return p, fmt.Errorf("testbed: %w: build the binaries with `make build`", err)
 		}
 	}
 	return p, nil
 }
 
-// A Stage is a network whose production runs.
-type Stage struct {
+// A Testbed is a network whose production servers run.
+type Testbed struct {
 	Lab      *lab.Lab
 	Programs Programs
 
@@ -39,9 +39,11 @@ type Stage struct {
 	Front   string   // what clients connect to
 	Sources []string // clients' addresses
 
-	Online  []*Site
-	Target  []*Site
-	Gateway *Site // where a proxy stands before the target; else nil
+	Online  []*Server
+	Target  []*Server
+	Gateway *Server // where a proxy stands before the target; else nil
+
+	Backend *lab.Host // for the server behind a target that is a gateway; nil without lab.Options.Backend
 
 	Copiers    []*Tool
 	Intercepts []*Tool
@@ -49,20 +51,20 @@ type Stage struct {
 	loads, replays int
 }
 
-// Close ends everything and leaves nothing.
-func (s *Stage) Close() error { return s.Lab.Close() }
+// Close ends every process and removes the network and its files.
+func (s *Testbed) Close() error { return s.Lab.Close() }
 
 // TargetCount and OnlineCount are the requests logged so far.
-func (s *Stage) TargetCount() int { return count(s.Target) }
+func (s *Testbed) TargetCount() int { return count(s.Target) }
 
 // OnlineCount is production's.
-func (s *Stage) OnlineCount() int { return count(s.Online) }
+func (s *Testbed) OnlineCount() int { return count(s.Online) }
 
 // Forget leaves the requests so far, all of them answered, out of the counts
 // and the verdict.
-func (s *Stage) Forget() {
-	for _, site := range append(append([]*Site{}, s.Online...), s.Target...) {
-		site.forget()
+func (s *Testbed) Forget() {
+	for _, server := range append(append([]*Server{}, s.Online...), s.Target...) {
+		server.forget()
 	}
 	if s.Gateway != nil {
 		s.Gateway.forget()
@@ -71,7 +73,7 @@ func (s *Stage) Forget() {
 
 // Settle waits until the target has logged as many requests as production, or
 // nothing new for as long as quiet, and then a moment for what is too much.
-func (s *Stage) Settle(ctx context.Context, quiet time.Duration) {
+func (s *Testbed) Settle(ctx context.Context, quiet time.Duration) {
 	last, since := -1, time.Now()
 	for ctx.Err() == nil && time.Since(since) < quiet {
 		n := s.TargetCount()
@@ -88,7 +90,7 @@ func (s *Stage) Settle(ctx context.Context, quiet time.Duration) {
 
 // Judge compares the logs of both sides. Behind a proxy the order of a
 // connection shows in the proxy's log; its servers get each request once.
-func (s *Stage) Judge(rules verdict.Rules) (*verdict.Report, error) {
+func (s *Testbed) Judge(rules verdict.Rules) (*verdict.Report, error) {
 	online, err := servers(s.Online)
 	if err != nil {
 		return nil, err
@@ -102,7 +104,7 @@ func (s *Stage) Judge(rules verdict.Rules) (*verdict.Report, error) {
 		r.Copy = verdict.Compare(online, target, rules)
 		return r, nil
 	}
-	gateway, err := servers([]*Site{s.Gateway})
+	gateway, err := servers([]*Server{s.Gateway})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +116,7 @@ func (s *Stage) Judge(rules verdict.Rules) (*verdict.Report, error) {
 }
 
 // Account adds what the tcpcopys count to a report.
-func (s *Stage) Account(r *verdict.Report) error {
+func (s *Testbed) Account(r *verdict.Report) error {
 	for _, t := range s.Copiers {
 		m, err := t.Metrics()
 		if err != nil {

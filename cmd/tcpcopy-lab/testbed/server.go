@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"bytes"
@@ -14,19 +14,19 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
 
-// Origin says what kind of server the sites are.
+// Origin says what kind of server the testbed's servers are.
 type Origin struct {
-	Embedded  bool       // the lab's own, which tells the SHA-256 of bodies; so too where nginx is absent
-	Downloads []int      // sizes that nginx must have
-	Manner    web.Manner // of the lab's own server
-	Requests  int        // nginx closes a connection after so many; 0: never
-	Padding   int        // bytes that nginx's answers are longer
-	Backlog   int        // of nginx's listening socket; 0: plenty
-	HTTP2     bool       // of nginx, in cleartext
+	Embedded  bool      // the lab's own, which tells the SHA-256 of bodies; so too where nginx is absent
+	Downloads []int     // sizes that nginx must have
+	Fault     web.Fault // of the lab's own server
+	Requests  int       // nginx closes a connection after so many; 0: never
+	Padding   int       // bytes that nginx's answers are longer
+	Backlog   int       // of nginx's listening socket; 0: plenty
+	HTTP2     bool      // of nginx, in cleartext
 }
 
-// A Site is a web server of a stage and its access log.
-type Site struct {
+// A Server is a web server of a testbed and its access log.
+type Server struct {
 	Host    *lab.Host
 	Process *lab.Process
 	Log     string // empty where the test has a server of its own
@@ -36,39 +36,39 @@ type Site struct {
 	lines   int   // counted so far
 }
 
-// serve starts a site on port 80 of h: a proxy where there is an upstream.
-func (s *Stage) serve(ctx context.Context, h *lab.Host, o Origin, upstream ...string) (*Site, error) {
+// serve starts a server on port 80 of h: a proxy where there is an upstream.
+func (s *Testbed) serve(ctx context.Context, h *lab.Host, o Origin, upstream ...string) (*Server, error) {
 	dir := filepath.Join(s.Lab.Dir, h.Name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("stage: %w", err)
+		return nil, fmt.Errorf("testbed: %w", err)
 	}
-	site := &Site{Host: h, Log: filepath.Join(dir, "access.log")}
-	if err := os.WriteFile(site.Log, nil, 0o644); err != nil {
-		return nil, fmt.Errorf("stage: %w", err)
+	server := &Server{Host: h, Log: filepath.Join(dir, "access.log")}
+	if err := os.WriteFile(server.Log, nil, 0o644); err != nil {
+		return nil, fmt.Errorf("testbed: %w", err)
 	}
-	args := []string{s.Programs.Lab, "web", "--listen", ":80", "--log", site.Log, "--manner", string(o.Manner), "--upstream", strings.Join(upstream, ",")}
-	if !o.Embedded && o.Manner == web.Good && has("nginx") {
+	args := []string{s.Programs.Lab, "web", "--listen", ":80", "--log", server.Log, "--manner", string(o.Fault), "--upstream", strings.Join(upstream, ",")}
+	if !o.Embedded && o.Fault == web.NoFault && has("nginx") {
 		var err error
 		args, err = web.Nginx{
-			Dir: dir, Log: site.Log, Downloads: o.Downloads, Upstream: upstream,
+			Dir: dir, Log: server.Log, Downloads: o.Downloads, Upstream: upstream,
 			Requests: o.Requests, Padding: o.Padding, Backlog: o.Backlog, HTTP2: o.HTTP2,
 		}.Command()
 		if err != nil {
 			return nil, err
 		}
 	}
-	site.args = args
-	return site, site.Start(ctx)
+	server.args = args
+	return server, server.Start(ctx)
 }
 
-// Start runs the site's server, again where it was killed.
-func (s *Site) Start(ctx context.Context) (err error) {
+// Start runs the server's server, again where it was killed.
+func (s *Server) Start(ctx context.Context) (err error) {
 	s.Process, err = s.Host.Serve(ctx, lab.Command{Name: "web", Args: s.args}, 80)
 	return err
 }
 
 // balance starts production's balancer on port 80 of h.
-func (s *Stage) balance(ctx context.Context, h *lab.Host, servers []string) error {
+func (s *Testbed) balance(ctx context.Context, h *lab.Host, servers []string) error {
 	args := []string{s.Programs.Lab, "balance", "--listen", ":80", "--server", strings.Join(servers, ",")}
 	if has("haproxy") {
 		var err error
@@ -85,8 +85,8 @@ func has(program string) bool {
 	return err == nil
 }
 
-// Count is how many requests the site has logged. It reads only what is new.
-func (s *Site) Count() int {
+// Count is how many requests the server has logged. It reads only what is new.
+func (s *Server) Count() int {
 	f, err := os.Open(s.Log)
 	if err != nil {
 		return s.lines
@@ -104,27 +104,27 @@ func (s *Site) Count() int {
 }
 
 // forget leaves what is logged so far out of Count and of the verdict.
-func (s *Site) forget() {
+func (s *Server) forget() {
 	s.Count()
 	s.from, s.lines = s.read, 0
 }
 
-// server returns the site's log for the verdict.
-func (s *Site) server() (verdict.Server, error) {
+// server returns the server's log for the verdict.
+func (s *Server) accessLog() (verdict.Server, error) {
 	log, err := web.ReadLog(s.Log, s.from)
 	return verdict.Server{Name: s.Host.Name, Log: log}, err
 }
 
-func count(sites []*Site) (n int) {
+func count(sites []*Server) (n int) {
 	for _, s := range sites {
 		n += s.Count()
 	}
 	return n
 }
 
-func servers(sites []*Site) (all []verdict.Server, err error) {
+func servers(sites []*Server) (all []verdict.Server, err error) {
 	for _, s := range sites {
-		v, err := s.server()
+		v, err := s.accessLog()
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"context"
@@ -17,11 +17,11 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/verdict"
 )
 
-// MetricsAddr is where each tool of a stage tells its counters, on its host.
+// MetricsAddr is where each tool of a testbed serves its metrics, on its host.
 const MetricsAddr = "127.0.0.1:9100"
 
-// A Tool is a tcpcopy or an intercept of a stage. It can be started, ended,
-// started again.
+// A Tool is a tcpcopy or an intercept of a testbed. It can be started again
+// after it has ended.
 type Tool struct {
 	Host    *lab.Host
 	Args    []string
@@ -69,9 +69,9 @@ func (t *Tool) Start(ctx context.Context, name string) (err error) {
 		}
 		select {
 		case <-t.Process.Done:
-			return fmt.Errorf("stage: %s on %s ended:\n%s", name, t.Host.Name, t.Process.Tail(20))
+			return fmt.Errorf("testbed: %s on %s ended:\n%s", name, t.Host.Name, t.Process.Tail(20))
 		case <-ctx.Done():
-			return fmt.Errorf("stage: %s on %s is not ready (%w):\n%s", name, t.Host.Name, err, t.Process.Tail(20))
+			return fmt.Errorf("testbed: %s on %s is not ready (%w):\n%s", name, t.Host.Name, err, t.Process.Tail(20))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -105,7 +105,7 @@ func (t *Tool) Web() http.Handler {
 func (t *Tool) Metrics() (verdict.Metrics, error) {
 	text, err := t.get(context.Background(), "/metrics")
 	if err != nil {
-		return nil, fmt.Errorf("stage: metrics of %s: %w", t.Host.Name, err)
+		return nil, fmt.Errorf("testbed: metrics of %s: %w", t.Host.Name, err)
 	}
 	return verdict.ParseMetrics(text)
 }
@@ -125,7 +125,7 @@ func (t *Tool) Alive() bool {
 
 // StartCopy starts the intercepts and the tcpcopys, and waits until each
 // tcpcopy has its links.
-func (s *Stage) StartCopy(ctx context.Context) error {
+func (s *Testbed) StartCopy(ctx context.Context) error {
 	for _, t := range s.Intercepts {
 		if err := t.Start(ctx, "intercept"); err != nil {
 			return err
@@ -144,7 +144,7 @@ func (s *Stage) StartCopy(ctx context.Context) error {
 	return nil
 }
 
-func (s *Stage) linked(ctx context.Context, t *Tool) error {
+func (s *Testbed) linked(ctx context.Context, t *Tool) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for {
@@ -154,14 +154,14 @@ func (s *Stage) linked(ctx context.Context, t *Tool) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("stage: tcpcopy on %s has no link to its intercepts (%v):\n%s", t.Host.Name, err, t.Process.Tail(20))
+			return fmt.Errorf("testbed: tcpcopy on %s has no link to its intercepts (%v):\n%s", t.Host.Name, err, t.Process.Tail(20))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
 // Logs is the end of each tool's log, for a failure's report.
-func (s *Stage) Logs(lines int) (text string) {
+func (s *Testbed) Logs(lines int) (text string) {
 	for _, t := range append(append([]*Tool(nil), s.Copiers...), s.Intercepts...) {
 		if t.Process != nil {
 			text += fmt.Sprintf("--- %s on %s\n%s\n", t.Process.Name, t.Host.Name, t.Process.Tail(lines))

@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"context"
@@ -9,17 +9,17 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 )
 
-// Seed is what the seed's stage can vary in.
+// Seed is what the seed's testbed can vary in.
 type Seed struct {
 	lab.Options
 	Origin
 	Gateway lab.Gateway
 }
 
-// NewSeed sets the stage on lab.Seed: the document's picture, with its
-// commands.
-func NewSeed(ctx context.Context, p Programs, o Seed) (s *Stage, err error) {
-	s = &Stage{Programs: p}
+// NewSeed builds a testbed on lab.Seed, the network of the seed document, with
+// the document's commands.
+func NewSeed(ctx context.Context, p Programs, o Seed) (s *Testbed, err error) {
+	s = &Testbed{Programs: p}
 	if s.Lab, err = lab.Open(); err != nil {
 		return nil, err
 	}
@@ -32,22 +32,22 @@ func NewSeed(ctx context.Context, p Programs, o Seed) (s *Stage, err error) {
 	s.Sources = lab.SeedClients()
 	var production, behind []string
 	for i, h := range n.S {
-		site, err := s.serve(ctx, h, o.Origin)
+		server, err := s.serve(ctx, h, o.Origin)
 		if err != nil {
 			return nil, err
 		}
-		s.Online = append(s.Online, site)
+		s.Online = append(s.Online, server)
 		production = append(production, net.JoinHostPort(lab.SeedS(i), "80"))
 	}
 	if err := s.balance(ctx, n.F5, production); err != nil {
 		return nil, err
 	}
 	for i, h := range n.B {
-		site, err := s.serve(ctx, h, o.Origin)
+		server, err := s.serve(ctx, h, o.Origin)
 		if err != nil {
 			return nil, err
 		}
-		s.Target = append(s.Target, site)
+		s.Target = append(s.Target, server)
 		behind = append(behind, net.JoinHostPort(lab.SeedB(i), "80"))
 	}
 	if o.Gateway == lab.L7 {

@@ -11,43 +11,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// way is one direction of the wire. One goroutine runs it.
-type way struct {
+// direction is one direction of the wire. One goroutine runs it.
+type direction struct {
 	Config
 	from, to int
 	rand     *rand.Rand
 	queue    queue
-	taken    uint64
+	received uint64
 	buf      [64 << 10]byte
 }
 
-// run looks at ctx at least so often.
-const look = 100 * time.Millisecond
+// pollInterval bounds how long run takes to see that ctx has ended.
+const pollInterval = 100 * time.Millisecond
 
-func (w *way) run(ctx context.Context) error {
+func (d *direction) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		wait := look
-		if len(w.queue) > 0 {
-			wait = max(0, min(wait, time.Until(w.queue[0].due)))
+		wait := pollInterval
+		if len(d.queue) > 0 {
+			wait = max(0, min(wait, time.Until(d.queue[0].due)))
 		}
 		timeout := unix.NsecToTimespec(wait.Nanoseconds())
-		if _, err := unix.Ppoll([]unix.PollFd{{Fd: int32(w.from), Events: unix.POLLIN}}, &timeout, nil); err != nil && err != unix.EINTR {
+		if _, err := unix.Ppoll([]unix.PollFd{{Fd: int32(d.from), Events: unix.POLLIN}}, &timeout, nil); err != nil && err != unix.EINTR {
 			return fmt.Errorf("relay: poll: %w", err)
 		}
-		if err := w.take(); err != nil {
+		if err := d.receive(); err != nil {
 			return err
 		}
-		if err := w.give(); err != nil {
+		if err := d.send(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take reads what has come and decides what becomes of it.
-func (w *way) take() error {
+// receive reads the frames that have arrived and decides of each when it is
+// sent on, and how often.
+func (d *direction) receive() error {
 	for {
-		n, _, err := unix.Recvfrom(w.from, w.buf[:], unix.MSG_DONTWAIT)
+		n, _, err := unix.Recvfrom(d.from, d.buf[:], unix.MSG_DONTWAIT)
 		switch err {
 		case nil:
 		case unix.EAGAIN:
@@ -57,30 +58,30 @@ func (w *way) take() error {
 		default:
 			return fmt.Errorf("relay: receive: %w", err)
 		}
-		frame := w.buf[:n]
+		frame := d.buf[:n]
 		copies := 1
 		if tcp(frame) {
-			if w.rand.Float64() < w.Loss {
+			if d.rand.Float64() < d.Loss {
 				copies = 0
-			} else if w.rand.Float64() < w.Duplicate {
+			} else if d.rand.Float64() < d.Duplicate {
 				copies = 2
 			}
 		}
 		for range copies {
-			due := time.Now().Add(w.Delay)
-			if w.Jitter > 0 {
-				due = due.Add(time.Duration(w.rand.Int64N(int64(w.Jitter))))
+			due := time.Now().Add(d.Delay)
+			if d.Jitter > 0 {
+				due = due.Add(time.Duration(d.rand.Int64N(int64(d.Jitter))))
 			}
-			w.taken++
-			heap.Push(&w.queue, parcel{due, w.taken, append([]byte(nil), frame...)})
+			d.received++
+			heap.Push(&d.queue, delayedFrame{due, d.received, append([]byte(nil), frame...)})
 		}
 	}
 }
 
-// give sends what is due.
-func (w *way) give() error {
-	for len(w.queue) > 0 && time.Until(w.queue[0].due) <= 0 {
-		_, err := unix.Write(w.to, w.queue[0].frame)
+// send sends the frames that are due.
+func (d *direction) send() error {
+	for len(d.queue) > 0 && time.Until(d.queue[0].due) <= 0 {
+		_, err := unix.Write(d.to, d.queue[0].frame)
 		switch err {
 		case nil:
 		case unix.EAGAIN, unix.ENOBUFS, unix.ENETDOWN: // a full wire, or an unplugged one, loses too
@@ -89,7 +90,7 @@ func (w *way) give() error {
 		default:
 			return fmt.Errorf("relay: send: %w", err)
 		}
-		heap.Pop(&w.queue)
+		heap.Pop(&d.queue)
 	}
 	return nil
 }
@@ -110,15 +111,15 @@ func tcp(frame []byte) bool {
 	return false
 }
 
-// parcel is a frame on its way.
-type parcel struct {
+// A delayedFrame waits to be sent.
+type delayedFrame struct {
 	due   time.Time
 	order uint64 // among those due at once
 	frame []byte
 }
 
 // queue is a heap, the earliest first.
-type queue []parcel
+type queue []delayedFrame
 
 func (q queue) Len() int { return len(q) }
 func (q queue) Less(i, j int) bool {
@@ -128,11 +129,11 @@ func (q queue) Less(i, j int) bool {
 	return q[i].due.Before(q[j].due)
 }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(parcel)) }
+func (q *queue) Push(x any)   { *q = append(*q, x.(delayedFrame)) }
 func (q *queue) Pop() any {
 	last := len(*q) - 1
 	p := (*q)[last]
-	(*q)[last] = parcel{}
+	(*q)[last] = delayedFrame{}
 	*q = (*q)[:last]
 	return p
 }

@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -14,20 +15,26 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
 )
 
-// A Recording is a tcpdump that runs on production's host.
+// A Recording is a tcpdump that runs on a host.
 type Recording struct {
 	File    string
 	process *lab.Process
 }
 
 // Record starts the seed's tcpdump on the first of production's servers.
-func (s *Stage) Record(ctx context.Context, file string) (*Recording, error) {
+func (s *Testbed) Record(ctx context.Context, file string) (*Recording, error) {
 	_, port, err := net.SplitHostPort(s.Front)
 	if err != nil {
-		return nil, fmt.Errorf("stage: %w", err)
+		return nil, fmt.Errorf("testbed: %w", err)
 	}
-	p, err := s.Online[0].Host.Start(lab.Command{Name: "tcpdump", Args: []string{
-		"tcpdump", "-i", "eth0", "-s", "0", "-B", "65536", "-Z", "root", "-w", file, "tcp and port " + port,
+	return Record(ctx, s.Online[0].Host, "eth0", 0, "tcp and port "+port, file)
+}
+
+// Record starts a tcpdump on an interface of h that keeps the first snaplen
+// bytes of each packet that the filter takes; 0: all.
+func Record(ctx context.Context, h *lab.Host, iface string, snaplen int, filter, file string) (*Recording, error) {
+	p, err := h.Start(lab.Command{Name: "tcpdump-" + iface, Args: []string{
+		"tcpdump", "-i", iface, "-s", strconv.Itoa(snaplen), "-B", "65536", "-Z", "root", "-w", file, filter,
 	}})
 	if err != nil {
 		return nil, err
@@ -35,7 +42,7 @@ func (s *Stage) Record(ctx context.Context, file string) (*Recording, error) {
 	for !strings.Contains(p.Tail(20), "listening on") {
 		select {
 		case <-p.Done:
-			return nil, fmt.Errorf("stage: tcpdump ended:\n%s", p.Tail(20))
+			return nil, fmt.Errorf("testbed: tcpdump ended:\n%s", p.Tail(20))
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(10 * time.Millisecond):
@@ -48,10 +55,10 @@ func (s *Stage) Record(ctx context.Context, file string) (*Recording, error) {
 func (r *Recording) End() error {
 	time.Sleep(1500 * time.Millisecond) // the kernel hands tcpdump a block after a second
 	if err := r.process.Signal(syscall.SIGINT); err != nil {
-		return fmt.Errorf("stage: tcpdump: %w", err)
+		return fmt.Errorf("testbed: tcpdump: %w", err)
 	}
 	if status, err := r.process.Wait(); err != nil || status != 0 || !strings.Contains(r.process.Tail(20), "\n0 packets dropped by kernel") {
-		return fmt.Errorf("stage: tcpdump ended with %d, %v:\n%s", status, err, r.process.Tail(20))
+		return fmt.Errorf("testbed: tcpdump ended with %d, %v:\n%s", status, err, r.process.Tail(20))
 	}
 	return nil
 }
@@ -65,21 +72,21 @@ type Replay struct {
 
 // Replay starts tcpcopy with args on the first assistant's host, which captures
 // the replies by itself.
-func (s *Stage) Replay(args ...string) (*Replay, error) {
+func (s *Testbed) Replay(args ...string) (*Replay, error) {
 	return s.replay(s.Intercepts[0].Host, nil, args)
 }
 
 // ReplayFrom is Replay with a standard input.
-func (s *Stage) ReplayFrom(stdin *os.File, args ...string) (*Replay, error) {
+func (s *Testbed) ReplayFrom(stdin *os.File, args ...string) (*Replay, error) {
 	return s.replay(s.Intercepts[0].Host, stdin, args)
 }
 
 // ReplayOn is Replay on another host.
-func (s *Stage) ReplayOn(h *lab.Host, args ...string) (*Replay, error) {
+func (s *Testbed) ReplayOn(h *lab.Host, args ...string) (*Replay, error) {
 	return s.replay(h, nil, args)
 }
 
-func (s *Stage) replay(h *lab.Host, stdin *os.File, args []string) (*Replay, error) {
+func (s *Testbed) replay(h *lab.Host, stdin *os.File, args []string) (*Replay, error) {
 	s.replays++
 	name := fmt.Sprint("replay", s.replays)
 	report := filepath.Join(s.Lab.Dir, name+".json")
@@ -121,15 +128,15 @@ func (r *Replay) Wait(ctx context.Context) (status int, report ReplayReport, err
 	}
 	text, err := os.ReadFile(r.report)
 	if err != nil {
-		return status, report, fmt.Errorf("stage: %w\n%s", err, r.Tail(20))
+		return status, report, fmt.Errorf("testbed: %w\n%s", err, r.Tail(20))
 	}
 	return status, report, json.Unmarshal(text, &report)
 }
 
 // ForgetTarget leaves what the target was asked so far out of the counts and
 // the verdict.
-func (s *Stage) ForgetTarget() {
-	for _, site := range s.Target {
-		site.forget()
+func (s *Testbed) ForgetTarget() {
+	for _, server := range s.Target {
+		server.forget()
 	}
 }

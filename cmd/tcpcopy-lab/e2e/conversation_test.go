@@ -14,51 +14,51 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
-	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/stage"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/web"
 )
 
-// An ear is a listener that remembers what each of its connections said. The
+// A recordingListener remembers what each of its connections received. The
 // protocols of these tests run in the test's own process, in the hosts'
 // namespaces.
-type ear struct {
+type recordingListener struct {
 	net.Listener
 	mu    sync.Mutex
-	conns []*heard
+	conns []*recordedConn
 }
 
-// heard is a connection and what it said.
-type heard struct {
+// A recordedConn is a connection with a digest of what it received.
+type recordedConn struct {
 	net.Conn
-	ear   *ear
-	sum   hash.Hash
-	bytes int64
+	listener *recordingListener
+	sum      hash.Hash
+	bytes    int64
 }
 
-func (e *ear) Accept() (net.Conn, error) {
+func (e *recordingListener) Accept() (net.Conn, error) {
 	c, err := e.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	h := &heard{Conn: c, ear: e, sum: sha256.New()}
+	h := &recordedConn{Conn: c, listener: e, sum: sha256.New()}
 	e.mu.Lock()
 	e.conns = append(e.conns, h)
 	e.mu.Unlock()
 	return h, nil
 }
 
-func (h *heard) Read(b []byte) (int, error) {
+func (h *recordedConn) Read(b []byte) (int, error) {
 	n, err := h.Conn.Read(b)
-	h.ear.mu.Lock()
+	h.listener.mu.Lock()
 	h.sum.Write(b[:n])
 	h.bytes += int64(n)
-	h.ear.mu.Unlock()
+	h.listener.mu.Unlock()
 	return n, err
 }
 
 // all is what was said so far, a line for each connection, in an order of its
 // own. Connections that said nothing are left out.
-func (e *ear) all() (lines []string) {
+func (e *recordingListener) all() (lines []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, h := range e.conns {
@@ -71,7 +71,7 @@ func (e *ear) all() (lines []string) {
 }
 
 // bytes is how many they said together.
-func (e *ear) bytes() (n int64) {
+func (e *recordingListener) bytes() (n int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, h := range e.conns {
@@ -88,14 +88,14 @@ type protocol struct {
 	client func(i int, dial func() (net.Conn, error)) error // the i-th of conns
 }
 
-const talkPort = 7000
+const conversationPort = 7000
 
 // listen serves p on h.
-func (p *play) listen(h *lab.Host, serve func(net.Listener) error) *ear {
+func (p *scenario) listen(h *lab.Host, serve func(net.Listener) error) *recordingListener {
 	p.Helper()
-	e := &ear{}
+	e := &recordingListener{}
 	p.must(h.Do(func() (err error) {
-		e.Listener, err = net.Listen("tcp", fmt.Sprintf(":%d", talkPort))
+		e.Listener, err = net.Listen("tcp", fmt.Sprintf(":%d", conversationPort))
 		return err
 	}))
 	p.Cleanup(func() { e.Close() })
@@ -119,10 +119,10 @@ func eachConn(f func(net.Conn)) func(net.Listener) error {
 	}
 }
 
-// converse plays a protocol in production while it is copied: the target must
+// copyConversation plays a protocol in production while it is copied: the target must
 // hear of each connection what production heard.
-func converse(t *testing.T, c protocol) {
-	p := small(t, stage.Small{Options: lab.Options{Offload: true}, Port: talkPort})
+func copyConversation(t *testing.T, c protocol) {
+	p := small(t, testbed.Small{Options: lab.Options{Offload: true}, Port: conversationPort})
 	online, target := p.listen(p.Online[0].Host, c.serve), p.listen(p.Target[0].Host, c.serve)
 	p.copy()
 	var g errgroup.Group
@@ -130,12 +130,12 @@ func converse(t *testing.T, c protocol) {
 		g.Go(func() error { return c.client(i, p.dial) })
 	}
 	p.must(g.Wait())
-	p.same(online.all, target.all)
+	p.wantSame(online.all, target.all)
 	p.end()
 }
 
 // dial connects production's client with production.
-func (p *play) dial() (conn net.Conn, err error) {
+func (p *scenario) dial() (conn net.Conn, err error) {
 	err = p.Client.Do(func() error {
 		conn, err = net.DialTimeout("tcp", p.Front, 5*time.Second)
 		return err
@@ -143,9 +143,9 @@ func (p *play) dial() (conn net.Conn, err error) {
 	return conn, err
 }
 
-// same waits until target tells what online does, line by line, and fails with
+// wantSame waits until target tells what online does, line by line, and fails with
 // the difference where it does not come to that.
-func (p *play) same(online, target func() []string) {
+func (p *scenario) wantSame(online, target func() []string) {
 	p.Helper()
 	var want, got []string
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -158,7 +158,7 @@ func (p *play) same(online, target func() []string) {
 	if len(want) == 0 {
 		p.Fatal("production heard nothing")
 	}
-	lacks, extra := less(want, got), less(got, want)
+	lacks, extra := difference(want, got), difference(got, want)
 	if len(lacks)+len(extra) > 0 {
 		show := func(lines []string) string { return strings.Join(lines[:min(5, len(lines))], "\n  ") }
 		p.Errorf("production heard %d, the target %d; %d are missing:\n  %s\n%d are foreign:\n  %s",
@@ -172,7 +172,7 @@ func (p *play) same(online, target func() []string) {
 // requests is what each connection to a web server asked for, a line for each,
 // in an order of its own. Where streams are concurrent, so are the requests of
 // a connection.
-func (p *play) requests(s *stage.Site, concurrent bool) (conns []string) {
+func (p *scenario) requests(s *testbed.Server, concurrent bool) (conns []string) {
 	p.Helper()
 	log, err := web.ReadLog(s.Log, 0)
 	p.must(err)
@@ -190,8 +190,8 @@ func (p *play) requests(s *stage.Site, concurrent bool) (conns []string) {
 	return conns
 }
 
-// less is a without b, both sorted; equal lines count one by one.
-func less(a, b []string) (rest []string) {
+// difference is a without b, both sorted; equal lines count one by one.
+func difference(a, b []string) (rest []string) {
 	for _, line := range a {
 		for len(b) > 0 && b[0] < line {
 			b = b[1:]

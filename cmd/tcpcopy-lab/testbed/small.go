@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"context"
@@ -10,25 +10,26 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/relay"
 )
 
-// Small is what the small stage can vary in.
+// Small is what the small testbed can vary in.
 type Small struct {
 	lab.Options
 	Origin
-	Target  *Origin       // nil: the target is as production
-	Port    int           // of servers that the test starts itself; 0: web servers on port 80
-	V6      bool          // the load and the copy
-	Keep    bool          // clients keep their addresses, no -c
-	Home    bool          // the copies' return route leads to production's host, no -s
-	Loss    float64       // share of the copies' packets that the switch loses, both ways
-	Wire    *relay.Config // to the target; nil: a good one
-	Sysctls []string      // of the target, as lab.Host.Sysctl takes them
-	MTU     int           // of the target's interface; 0: 1500
-	Args    []string      // of tcpcopy, besides the usual
+	Target        *Origin       // nil: the target is as production
+	Port          int           // of servers that the test starts itself; 0: web servers on port 80
+	V6            bool          // the load and the copy
+	KeepAddresses bool          // clients keep their addresses, no -c
+	LocalReplies  bool          // the copies' return route leads to production's host, no -s
+	Loss          float64       // share of the copies' packets that the switch loses, both ways
+	Wire          *relay.Config // to the target; nil: a good one
+	Sysctls       []string      // of the target, as lab.Host.Sysctl takes them
+	MTU           int           // of the target's interface; 0: 1500
+	CaptureLoss   float64       // share of clients' packets that tcpcopy's capture misses, and production does not
+	Args          []string      // of tcpcopy, besides the usual
 }
 
-// NewSmall sets the stage on lab.Small: one server, one target.
-func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
-	s = &Stage{Programs: p}
+// NewSmall builds a testbed on lab.Small: one server and one target.
+func NewSmall(ctx context.Context, p Programs, o Small) (s *Testbed, err error) {
+	s = &Testbed{Programs: p}
 	if s.Lab, err = lab.Open(); err != nil {
 		return nil, err
 	}
@@ -48,14 +49,15 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 	if o.Port > 0 {
 		port = strconv.Itoa(o.Port)
 	}
+	s.Backend = n.Backend
 	s.Client, s.Front = n.Client, net.JoinHostPort(online, port)
 	for i := range lab.ClientAddrs {
 		s.Sources = append(s.Sources, client(i))
 	}
-	if err := s.condition(n, o); err != nil {
+	if err := s.degrade(n, o); err != nil {
 		return nil, err
 	}
-	if err := s.sites(ctx, n, o); err != nil {
+	if err := s.startServers(ctx, n, o); err != nil {
 		return nil, err
 	}
 	s.intercepts(n.Assistants, port)
@@ -66,7 +68,7 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 	// Both sides, the clients and tcpcopy share two cores here: it waits longer
 	// for its turn than on a production host, and its rings must last.
 	args := []string{p.Tcpcopy, "-x", port + "-" + net.JoinHostPort(target, port), "-B", "64"}
-	if o.Home {
+	if o.LocalReplies {
 		for _, half := range []string{"10.1.3.0/25", "10.1.3.128/25"} { // closer than lab.PoolNet4
 			if err := n.Target.Route(half, "eth0", lab.OnlineAddr4); err != nil {
 				return nil, err
@@ -75,15 +77,21 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Stage, err error) {
 	} else {
 		args = append(args, "-s", strings.Join(assistants, ","))
 	}
-	if !o.Keep {
+	if !o.KeepAddresses {
 		args = append(args, "-c", pool)
+	}
+	if o.CaptureLoss > 0 {
+		if err := n.MirrorOnline(o.CaptureLoss); err != nil {
+			return nil, err
+		}
+		args = append(args, "-i", lab.MirrorInterface, "--promiscuous")
 	}
 	s.Copiers = []*Tool{newTool(n.Online, append(args, o.Args...)...)}
 	return s, nil
 }
 
-// condition makes the target and the way to it as bad as o says.
-func (s *Stage) condition(n *lab.Small, o Small) error {
+// degrade gives the target and the path to it the faults that o names.
+func (s *Testbed) degrade(n *lab.Small, o Small) error {
 	if err := n.Target.Sysctl(o.Sysctls...); err != nil {
 		return err
 	}
@@ -104,9 +112,9 @@ func (s *Stage) condition(n *lab.Small, o Small) error {
 	return err
 }
 
-// sites starts the web servers, unless the test has servers of its own.
-func (s *Stage) sites(ctx context.Context, n *lab.Small, o Small) (err error) {
-	online, target := &Site{Host: n.Online}, &Site{Host: n.Target}
+// startServers starts the web servers, unless the test has servers of its own.
+func (s *Testbed) startServers(ctx context.Context, n *lab.Small, o Small) (err error) {
+	online, target := &Server{Host: n.Online}, &Server{Host: n.Target}
 	if o.Port == 0 {
 		if online, err = s.serve(ctx, n.Online, o.Origin); err != nil {
 			return err
@@ -118,19 +126,19 @@ func (s *Stage) sites(ctx context.Context, n *lab.Small, o Small) (err error) {
 			return err
 		}
 	}
-	s.Online, s.Target = []*Site{online}, []*Site{target}
+	s.Online, s.Target = []*Server{online}, []*Server{target}
 	return nil
 }
 
 // intercepts puts the seed's command on each assistant.
-func (s *Stage) intercepts(assistants []*lab.Host, port string) {
+func (s *Testbed) intercepts(assistants []*lab.Host, port string) {
 	for _, a := range assistants {
 		s.Intercepts = append(s.Intercepts, newTool(a, s.Programs.Intercept, "-i", "eth0", "-F", "tcp and src port "+port))
 	}
 }
 
-// closeOn takes down a stage that could not be set.
-func (s *Stage) closeOn(err *error) {
+// closeOn takes down a testbed that could not be set.
+func (s *Testbed) closeOn(err *error) {
 	if *err != nil {
 		s.Close()
 	}

@@ -1,4 +1,4 @@
-package stage
+package testbed
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/load"
 )
 
-// A Load is a running load generator on the stage's client.
+// A Load is a running load generator on the testbed's client.
 type Load struct {
 	Held   <-chan struct{} // closed when all connections wait for GoOn
 	stdin  *os.File
@@ -20,14 +20,14 @@ type Load struct {
 	done   chan error
 }
 
-// Load starts c against the stage's front. second, if not nil, gets what
+// Load starts c against the testbed's front. second, if not nil, gets what
 // happened each second.
-func (s *Stage) Load(c load.Config, second func(load.Stat)) (*Load, error) {
+func (s *Testbed) Load(c load.Config, second func(load.Stat)) (*Load, error) {
 	s.loads++
 	c.Target, c.Sources, c.Run = s.Front, s.Sources, fmt.Sprint(s.loads)
 	stdin, hold, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("stage: %w", err)
+		return nil, fmt.Errorf("testbed: %w", err)
 	}
 	defer stdin.Close()
 	lines, out := io.Pipe()
@@ -54,7 +54,7 @@ func (s *Stage) Load(c load.Config, second func(load.Stat)) (*Load, error) {
 			switch {
 			case err != nil:
 				if l.report == nil {
-					l.done <- fmt.Errorf("stage: load ended without a report: %w\n%s", err, p.Tail(10))
+					l.done <- fmt.Errorf("testbed: load ended without a report: %w\n%s", err, p.Tail(10))
 				} else {
 					l.done <- nil
 				}
@@ -89,7 +89,7 @@ func (l *Load) Wait(ctx context.Context) (*load.Report, error) {
 	}
 	if err == nil && l.report.Failed() > 0 {
 		text, _ := json.Marshal(l.report)
-		err = errors.New("stage: production failed: " + string(text))
+		err = errors.New("testbed: production failed: " + string(text))
 	}
 	return l.report, err
 }

@@ -1,0 +1,214 @@
+package matrix
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/lab"
+	"github.com/tcpcopy-go/tcpcopy/cmd/tcpcopy-lab/testbed"
+)
+
+// recordings are what passed while tcpcopy's capture was incomplete: what
+// production got, what tcpcopy could see of it, what it sent to the target.
+type recordings struct {
+	sent, seen, copied *testbed.Recording
+}
+
+// headBytes is how much of each packet is recorded: enough for the headers and
+// the beginning of a request.
+const headBytes = 256
+
+// record starts tcpdump at the three places.
+func (c *cell) record(ctx context.Context) (r *recordings, err error) {
+	r = &recordings{}
+	online, target := c.Online[0].Host, c.Target[0].Host
+	at := func(h *lab.Host, iface, filter string) (p *testbed.Recording) {
+		if err == nil {
+			p, err = testbed.Record(ctx, h, iface, headBytes, filter, filepath.Join(c.Lab.Dir, h.Name+"-"+iface+".pcap"))
+		}
+		return p
+	}
+	toProduction := fmt.Sprintf("tcp dst port %d and dst host %s", c.row.port, lab.OnlineAddr4)
+	r.sent = at(online, "eth0", toProduction)
+	r.seen = at(online, lab.MirrorInterface, toProduction)
+	r.copied = at(target, "eth0", fmt.Sprintf("tcp dst port %d and net %s", c.row.port, lab.PoolNet4))
+	return r, err
+}
+
+// whole ends the recordings at production and selects of its requests those
+// whose packets were all seen.
+func (r *recordings) whole() (func(uri string) bool, error) {
+	sent, err := streams(r.sent)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := streams(r.seen)
+	if err != nil {
+		return nil, err
+	}
+	whole := wholeRequests(sent, seen)
+	return func(uri string) bool { return whole[uri] }, nil
+}
+
+// wholeRequests says of each request that was sent whether all of it was seen.
+func wholeRequests(sent, seen []*stream) map[string]bool {
+	by := map[string]*stream{}
+	for _, s := range seen {
+		by[s.client] = s
+	}
+	whole := map[string]bool{}
+	for _, s := range sent {
+		for _, q := range s.requests {
+			whole[q.uri] = by[s.client] != nil && by[s.client].covers(q)
+		}
+	}
+	return whole
+}
+
+// misbegun ends the recording at the target and counts the connections whose
+// first byte is not a request's.
+func (r *recordings) misbegun() (int, error) {
+	copied, err := streams(r.copied)
+	return countMisbegun(copied), err
+}
+
+func countMisbegun(all []*stream) (n int) {
+	for _, s := range all {
+		if len(s.segments) > 0 && !s.begunByRequest {
+			n++
+		}
+	}
+	return n
+}
+
+// A stream is what a client sent over one connection, by sequence numbers.
+type stream struct {
+	client         string // address and port
+	requests       []span // in the order in which they were sent
+	segments       []span
+	begunByRequest bool // the first byte is a request's
+}
+
+// A span is a request, or a segment, from its first byte to behind its last.
+type span struct {
+	uri      string
+	from, to uint32
+}
+
+// covers reports whether segments have every byte of q.
+func (s *stream) covers(q span) bool {
+	slices.SortFunc(s.segments, func(a, b span) int { return int(int32(a.from - b.from)) })
+	at := q.from
+	for _, g := range s.segments {
+		if int32(g.from-at) <= 0 && int32(g.to-at) > 0 {
+			at = g.to
+		}
+	}
+	return int32(at-q.to) >= 0
+}
+
+// streams ends a recording and reads it.
+func streams(r *testbed.Recording) ([]*stream, error) {
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	return readStreams(r.File)
+}
+
+// readStreams are the connections in a recording of the packets to a server.
+func readStreams(file string) (all []*stream, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	in, err := pcapgo.NewReader(bufio.NewReader(f))
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]*stream{}
+	for {
+		data, _, err := in.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		var ip layers.IPv4
+		var tcp layers.TCP
+		if err := ip.DecodeFromBytes(data[14:], gopacket.NilDecodeFeedback); err != nil {
+			return nil, err
+		}
+		if err := tcp.DecodeFromBytes(ip.Payload, gopacket.NilDecodeFeedback); err != nil {
+			return nil, err
+		}
+		client := fmt.Sprintf("%s:%d", ip.SrcIP, tcp.SrcPort)
+		s := by[client]
+		if s == nil || tcp.SYN && len(s.segments) > 0 {
+			s = &stream{client: client}
+			by[client] = s
+			all = append(all, s)
+		}
+		s.add(tcp.Seq, uint32(ip.Length)-uint32(ip.IHL)*4-uint32(tcp.DataOffset)*4, tcp.Payload)
+	}
+	for _, s := range all {
+		s.closeRequests()
+	}
+	return all, nil
+}
+
+// add adds a segment, of which text is the beginning. The clients wait for an
+// answer before they send a request, or its body: so a request begins a
+// segment.
+func (s *stream) add(seq, length uint32, text []byte) {
+	if length == 0 {
+		return
+	}
+	uri, isRequest := requestLine(text)
+	if len(s.segments) == 0 {
+		s.begunByRequest = isRequest
+	}
+	if isRequest {
+		s.requests = append(s.requests, span{uri: uri, from: seq})
+	}
+	s.segments = append(s.segments, span{from: seq, to: seq + length})
+}
+
+// closeRequests sets the ends of the requests: each ends where the next begins.
+func (s *stream) closeRequests() {
+	for i := range s.requests {
+		q := &s.requests[i]
+		if i+1 < len(s.requests) {
+			q.to = s.requests[i+1].from
+			continue
+		}
+		q.to = q.from
+		for _, g := range s.segments {
+			if int32(g.to-q.to) > 0 {
+				q.to = g.to
+			}
+		}
+	}
+}
+
+// requestLine is the URI of the request that text begins with.
+func requestLine(text []byte) (uri string, ok bool) {
+	line, _, ok := bytes.Cut(text, []byte("\r\n"))
+	words := bytes.Split(line, []byte(" "))
+	if !ok || len(words) != 3 || !bytes.HasPrefix(words[2], []byte("HTTP/1.")) {
+		return "", false
+	}
+	return string(words[1]), true
+}
