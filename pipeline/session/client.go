@@ -18,15 +18,15 @@ type online struct {
 	endFIN  bool // it is a FIN
 	aheadN  uint16
 
-	base    Seq    // acknowledgment that stands for no response byte read
-	next    Seq    // next byte expected from the client
-	ackSeen Seq    // highest acknowledgment of the client: what it has read of production
-	ackLast Seq    // acknowledgment of the last piece queued
-	first   uint32 // pieces in order, from the oldest that is kept
-	last    uint32
-	ahead   uint32 // pieces beyond a hole, sorted
-	holeAt  Time   // when the hole is given up
-	seenAt  Time   // last packet of the client
+	base    Seq // acknowledgment that stands for no response byte read
+	next    Seq // next byte expected from the client
+	ackSeen Seq // highest acknowledgment of the client: what it has read of production
+	ackLast Seq // acknowledgment of the last piece queued
+	first   ref // pieces in order, from the oldest that is kept
+	last    ref
+	ahead   ref  // pieces beyond a hole, sorted
+	holeAt  Time // when the hole is given up
+	seenAt  Time // last packet of the client
 }
 
 // Restarts reports whether g is the SYN of a new connection that uses the
@@ -205,7 +205,7 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack Seq, now Time) {
 			return
 		}
 	}
-	if c.cfg.Memory > 0 && c.pieces.held+int64(len(b)) > c.cfg.Memory {
+	if !c.pieces.fit() {
 		st.Dropped[MemoryLimit] += uint64(len(b))
 		c.lose(s, MemoryLimit, seq.Add(uint32(len(b))), ack, now)
 		return
@@ -238,7 +238,7 @@ func (c *Core) insertFIN(s *Session, seq, ack Seq) {
 }
 
 // queue appends piece i, which begins at next.
-func (c *Core) queue(s *Session, i uint32) {
+func (c *Core) queue(s *Session, i ref) {
 	p := c.pieces.at(i)
 	p.next = 0
 	p.turn = p.seq == s.snd.iss+1 || s.online.ackLast.Before(p.ack)

@@ -17,15 +17,15 @@ const (
 // turns says which of the client's pieces the target may get, and what it has
 // answered.
 type turns struct {
-	released   Seq    // sequence number up to which pieces are released
-	nextPiece  uint32 // first piece not released
-	keep       Seq    // payload from here on belongs to the unanswered turn
-	peerBase   Seq    // target's sequence number that stands for no response byte
-	hadAtStart Seq    // what the target had sent when the running turn was released
-	open       bool   // a released turn has not been answered
-	partial    bool   // the front of the unanswered turn is freed
-	pushed     bool   // the last segment of the target ended what its server wrote
-	reopens    uint8  // without progress
+	released   Seq   // sequence number up to which pieces are released
+	nextPiece  ref   // first piece not released
+	keep       Seq   // payload from here on belongs to the unanswered turn
+	peerBase   Seq   // target's sequence number that stands for no response byte
+	hadAtStart Seq   // what the target had sent when the running turn was released
+	open       bool  // a released turn has not been answered
+	partial    bool  // the front of the unanswered turn is freed
+	pushed     bool  // the last segment of the target ended what its server wrote
+	reopens    uint8 // without progress
 	patience   Time
 	waitAt     Time // when the waiting turn came to wait
 	askedAt    Time // the last piece of the running turn was released

@@ -124,8 +124,8 @@ func (a *admission) bound(onlyComplete bool, memory int64, maxSessions int) {
 }
 
 // admit decides whether g may begin sessions of a transfer, where there are
-// sessions of them that hold so many bytes of memory.
-func (a *admission) admit(g *packet.Segment, leaving bool, sessions int, held int64, now session.Time) (account.PacketDrop, bool) {
+// so many sessions, which use so many bytes.
+func (a *admission) admit(g *packet.Segment, leaving bool, sessions int, used int64, now session.Time) (account.PacketDrop, bool) {
 	switch {
 	case g.Flags&(packet.RST|packet.FIN) != 0 && g.Flags&packet.SYN == 0:
 		return account.StrayEnd, false
@@ -140,7 +140,7 @@ func (a *admission) admit(g *packet.Segment, leaving bool, sessions int, held in
 	case g.Flags&packet.SYN == 0 && a.refused.Has(g.Src):
 		return account.RefusedBefore, false
 	}
-	d, ok := a.room(sessions, held, now)
+	d, ok := a.room(sessions, used, now)
 	if !ok {
 		a.refused.Add(g.Src, millis(now))
 		return d, false
@@ -150,11 +150,11 @@ func (a *admission) admit(g *packet.Segment, leaving bool, sessions int, held in
 }
 
 // room reports whether the limits leave room for a client.
-func (a *admission) room(sessions int, held int64, now session.Time) (account.PacketDrop, bool) {
+func (a *admission) room(sessions int, used int64, now session.Time) (account.PacketDrop, bool) {
 	switch {
 	case sessions+a.copies > a.maxSessions:
 		return account.ShedSessions, false
-	case a.memory > 0 && held > a.memory/10*9:
+	case a.memory > 0 && used > a.memory/10*9:
 		return account.ShedMemory, false
 	case a.losing(now):
 		return account.ShedLoss, false

@@ -126,3 +126,6 @@ func (p *endpoints) appendTo(es []packet.Endpoint) []packet.Endpoint {
 	}
 	return es
 }
+
+// bytes is the memory that the endpoints in use take.
+func (p *endpoints) bytes() int64 { return p.used.Bytes() + int64(cap(p.mapped)) }

@@ -29,7 +29,7 @@ func (w *Worker) segment(transfer int, g *packet.Segment) uint32 {
 		i = 0
 	}
 	if i == 0 {
-		d, ok := w.admission.admit(g, w.matcher.Transfers[transfer].Leaving, w.table.slab.Len(), w.core.Held(), w.now)
+		d, ok := w.admission.admit(g, w.matcher.Transfers[transfer].Leaving, w.table.slab.Len(), w.core.Used(), w.now)
 		if !ok {
 			w.counter.Drop(d, g)
 			return 0

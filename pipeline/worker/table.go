@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"unsafe"
+
 	"github.com/tcpcopy-go/tcpcopy/pipeline/account"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
@@ -134,4 +136,9 @@ func (t *table) each(f func(uint32, *session.Session)) {
 			f(i, t.slab.At(i))
 		}
 	}
+}
+
+// bytes is the memory that the table takes.
+func (t *table) bytes() int64 {
+	return t.slab.Bytes() + t.clients.Bytes() + int64(cap(t.entries))*int64(unsafe.Sizeof(entry{})) + 4*int64(cap(t.dirty))
 }

@@ -60,6 +60,9 @@ func (t *timers) timeout(now session.Time) time.Duration {
 	return max(0, time.Duration(session.Time(next)*session.Millisecond-now)*time.Microsecond)
 }
 
+// bytes is the memory that the timers take.
+func (t *timers) bytes() int64 { return t.wheel.Bytes() + t.clients.Bytes() }
+
 // millis is a wheel's time.
 func millis(t session.Time) int64 { return int64(t / session.Millisecond) }
 

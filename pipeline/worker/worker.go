@@ -179,6 +179,7 @@ func (w *Worker) Pass() int {
 func (w *Worker) Sent(idle bool) {
 	w.sender.lag.measure(&w.counter.Lag)
 	w.core.FreeSent()
+	w.core.SetOverhead(w.table.bytes() + w.endpoints.bytes() + w.timers.bytes())
 	w.handover.wakePeers()
 	w.source.Report(w.load())
 	if idle || w.now-w.publishedAt >= publishEvery {
