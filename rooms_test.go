@@ -26,19 +26,33 @@ const rooms = `
 
 	pipeline/queue           : pure
 	pipeline/histogram       : pure
+	pipeline/message         : pure
 	pipeline/packet          : pure
 	pipeline/flow            : pure pipeline/packet
 	pipeline/session         : pure pipeline/packet pipeline/histogram
-	pipeline/replay          : pipeline/packet pipeline/session
+	pipeline/clock           : pipeline/session
+	pipeline/account         : pipeline/packet pipeline/session pipeline/histogram
+	pipeline/recording       : pipeline/packet pipeline/session
+	pipeline/match           : conf ring ring/filter pipeline/packet pipeline/account
+	pipeline/nexthop         : ring pipeline/match
 	pipeline/capture/leak    :
 	pipeline/capture         : ring
 	pipeline/reply           : ring pipeline/packet pipeline/capture
 	pipeline/link            : pipeline/packet pipeline/reply
-	pipeline                 : conf ring ring/filter ring/pcapfile pipeline/queue pipeline/histogram pipeline/packet pipeline/flow pipeline/session pipeline/replay pipeline/capture pipeline/capture/leak pipeline/reply pipeline/link
+	pipeline/source          : ring pipeline/packet pipeline/session pipeline/account pipeline/recording pipeline/match
+	pipeline/source/live     : conf ring pipeline/packet pipeline/session pipeline/account pipeline/match pipeline/capture pipeline/source
+	pipeline/source/recorded : conf ring ring/filter ring/pcapfile pipeline/queue pipeline/packet pipeline/session pipeline/clock pipeline/account pipeline/recording pipeline/match pipeline/source
+	pipeline/thread          : conf ring ring/pcapfile pipeline/session pipeline/clock pipeline/account
+	pipeline/replies         : ring pipeline/packet
+	pipeline/replies/linked  : conf ring pipeline/packet pipeline/account pipeline/link pipeline/replies pipeline/thread
+	pipeline/replies/local   : conf ring ring/filter pipeline/queue pipeline/packet pipeline/account pipeline/match pipeline/capture pipeline/capture/leak pipeline/reply pipeline/replies pipeline/thread
+	pipeline/worker          : conf ring pipeline/queue pipeline/histogram pipeline/packet pipeline/flow pipeline/session pipeline/clock pipeline/account pipeline/match pipeline/source pipeline/replies
+	pipeline                 : conf pipeline/clock pipeline/account pipeline/recording pipeline/match pipeline/nexthop pipeline/source pipeline/source/live pipeline/source/recorded pipeline/thread pipeline/replies pipeline/replies/linked pipeline/replies/local pipeline/worker
+	pipeline/internal/testbed : conf ring pipeline/packet
 
 	cmd/internal/appliance/page :
 	cmd/internal/appliance   : conf cmd/internal/appliance/page
-	cmd/tcpcopy              : conf ring ring/pcapfile pipeline pipeline/replay cmd/internal/appliance
+	cmd/tcpcopy              : conf ring ring/pcapfile pipeline pipeline/recording pipeline/source/recorded pipeline/thread cmd/internal/appliance
 	cmd/intercept            : conf ring ring/filter pipeline/packet pipeline/capture pipeline/capture/leak pipeline/reply pipeline/link cmd/internal/appliance
 
 	cmd/tcpcopy-lab/lab      :
@@ -46,10 +60,11 @@ const rooms = `
 	cmd/tcpcopy-lab/relay    :
 	cmd/tcpcopy-lab/web      :
 	cmd/tcpcopy-lab/verdict  : cmd/tcpcopy-lab/load cmd/tcpcopy-lab/web
-	cmd/tcpcopy-lab/stage    : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/relay cmd/tcpcopy-lab/web cmd/tcpcopy-lab/verdict
-	cmd/tcpcopy-lab/bench    : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/verdict cmd/tcpcopy-lab/stage
-	cmd/tcpcopy-lab/demo     : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/verdict cmd/tcpcopy-lab/stage
-	cmd/tcpcopy-lab          : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/relay cmd/tcpcopy-lab/web cmd/tcpcopy-lab/stage cmd/tcpcopy-lab/bench cmd/tcpcopy-lab/demo
+	cmd/tcpcopy-lab/testbed    : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/relay cmd/tcpcopy-lab/web cmd/tcpcopy-lab/verdict
+	cmd/tcpcopy-lab/bench    : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/verdict cmd/tcpcopy-lab/testbed
+	cmd/tcpcopy-lab/demo     : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/verdict cmd/tcpcopy-lab/testbed
+	cmd/tcpcopy-lab/matrix   : cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/web cmd/tcpcopy-lab/testbed
+	cmd/tcpcopy-lab          : cmd/tcpcopy-lab/matrix cmd/tcpcopy-lab/lab cmd/tcpcopy-lab/load cmd/tcpcopy-lab/relay cmd/tcpcopy-lab/web cmd/tcpcopy-lab/testbed cmd/tcpcopy-lab/bench cmd/tcpcopy-lab/demo
 	cmd/tcpcopy-lab/e2e      :
 
 	packaging                :
