@@ -29,7 +29,7 @@ type metric struct {
 // called desc or Desc (name, help, labels...), or with one of the table of package
 // account, and the prefixes that it puts before each name.
 var describing = map[string][]string{
-	".": {"tcpcopy_"}, "account": {"tcpcopy_"}, "thread": {"tcpcopy_"},
+	".": {"tcpcopy_"}, "account": {"tcpcopy_"}, "thread": {"tcpcopy_"}, "worker": {"tcpcopy_"},
 	"source/live": {"tcpcopy_"}, "source/recorded": {"tcpcopy_"},
 	"replies/linked": {"tcpcopy_"}, "replies/local": {"tcpcopy_"},
 	"../cmd/intercept":          {"intercept_"},

@@ -121,7 +121,7 @@ func TestTransferNumbersAreUsedAgain(t *testing.T) {
 	run(t, p)
 	kept := testbed.NewClient(39999) // its session stays
 	send(p, kept, packet.SYN, "")
-	for i := range 200 { // three times as many as there are numbers
+	for i := range account.MaxTransfers + 20 {
 		to := fmt.Sprintf("%v:%d", testbed.Target.Addr(), 2000+i) // Add waits for an unknown neighbour
 		reload(t, p, func(c *conf.Tcpcopy) { c.Transfers = transfers(t, "81-"+to) })
 		if i%20 == 0 {
@@ -223,10 +223,10 @@ func TestAReloadThatFailsAtTheLastStepChangesNothing(t *testing.T) {
 	links := p.targets.Status()
 	p.clients = broken{works}
 	next := *now.conf
-	next.Transfers = transfers(t, "80-10.1.2.101:80", "81-10.1.2.102:80")
+	next.Transfers = transfers(t, "80-10.1.2.101:80", "81-10.1.2.101:81")
 	next.Intercepts = append(next.Intercepts, netip.MustParseAddrPort("127.0.0.1:2"))
 	next.Percent = 0
-	for range 2 { // each waits for neighbours that are not there
+	for range 2 { // each waits for a neighbour that is not there
 		if err := p.Reload(&next); err == nil {
 			t.Fatal("it did not fail")
 		}

@@ -1,4 +1,4 @@
-// Package replay has what the replay of recordings needs to know of them, and
+// Package recording has what the replay of recordings needs to know of them, and
 // nothing of packets' way to a target: when each is due, what a recording
 // holds, how far it is.
 package recording
