@@ -131,6 +131,7 @@ func (c *cell) compare(ctx context.Context, r *Result, online, target server, tr
 		r.Online, r.Expected, r.Target, r.Partial = all.Total(), want.Total(), got.Total(), partial
 		r.Missing, _, _ = difference(want, got)
 		_, r.Duplicated, r.Foreign = difference(all, got)
+		r.Altered = got.selected(func(request string) bool { return all[request] > 0 && !expected(request) }).Total()
 		r.Late = came.Sub(began).Seconds()
 		if truth == nil && (r.Missing == 0 && quiet > settled || quiet > quietAtMost || time.Since(began) > waitAtMost) {
 			return nil

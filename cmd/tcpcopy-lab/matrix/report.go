@@ -29,6 +29,7 @@ type Result struct {
 	Duplicated int `json:"duplicated"` // more often there than in production
 	Foreign    int `json:"foreign"`    // there, and never in production
 	Partial    int `json:"partial"`    // there, but not to their end
+	Altered    int `json:"altered"`    // there, although the capture lacks bytes of them
 	Misbegun   int `json:"misbegun"`   // connections to the target that begin inside a message
 
 	OnlineConnections int `json:"online_connections"`
@@ -57,6 +58,7 @@ func (r *Result) Faults() (faults []string) {
 		what string
 	}{
 		{r.Missing, "missing"}, {r.Duplicated, "duplicated"}, {r.Foreign, "foreign"}, {r.Partial - inPart, "not to their end"},
+		{r.Altered, "with bytes that are not theirs"},
 		{r.Misbegun, "connections that begin inside a message"},
 	} {
 		if f.n > 0 {
@@ -110,7 +112,7 @@ func (r *Report) Exact() bool {
 func (r *Report) String() string {
 	var s strings.Builder
 	w := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "server\tclient\trequests\tto arrive\tarrived\tmissing\ttwice\tforeign\tpartial\tconnections\tlate\tturns copied/unanswered/lost\tverdict")
+	fmt.Fprintln(w, "server\tclient\trequests\tto arrive\tarrived\tmissing\ttwice\tforeign\tpartial\taltered\tconnections\tlate\tturns copied/unanswered/lost\tverdict")
 	exact := 0
 	for _, c := range r.Cells {
 		verdict := "exact"
@@ -119,8 +121,8 @@ func (r *Report) String() string {
 		} else {
 			exact++
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d for %d\t%.1f s\t%d/%d/%d\t%s\n",
-			c.Row, c.Column, c.Online, c.Expected, c.Target, c.Missing, c.Duplicated, c.Foreign, c.Partial,
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d for %d\t%.1f s\t%d/%d/%d\t%s\n",
+			c.Row, c.Column, c.Online, c.Expected, c.Target, c.Missing, c.Duplicated, c.Foreign, c.Partial, c.Altered,
 			c.TargetConnections, c.OnlineConnections, c.Late, c.TurnsCopied, c.TurnsUnanswered, c.TurnsLost, verdict)
 	}
 	w.Flush()
