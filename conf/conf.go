@@ -61,6 +61,7 @@ type Tcpcopy struct {
 	Interfaces  []string // empty: all
 	Filter      string   // pcap-filter(7); "": derived from Transfers
 	RingBytes   int64    // of each capture ring
+	CatchUp     float64  // times the recorded rate after a stall; 0: at once
 	SnapLen     int      // bytes of each packet
 	Promiscuous bool
 

@@ -37,6 +37,7 @@ type rawTcpcopy struct {
 func tcpcopyDefaults() rawTcpcopy {
 	return rawTcpcopy{
 		Tcpcopy: Tcpcopy{
+			CatchUp:           2,
 			RingBytes:         16 << 20,
 			SnapLen:           maxSnapLen,
 			Copies:            1,
@@ -83,6 +84,7 @@ func (c *rawTcpcopy) settings() []*setting {
 		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of each capture ring; a bare number is in MiB", value: size(&c.RingBytes, 1<<20, 4<<30)},
 		{key: "capture.snaplen", flag: "snaplen", short: "S", usage: "`BYTES` taken of each packet", value: whole{&c.SnapLen, 128, maxSnapLen}},
 		{key: "capture.promiscuous", flag: "promiscuous", usage: "take frames for other hosts too, as on a mirror port", value: boolean{&c.Promiscuous}},
+		{key: "capture.catch_up", flag: "catch-up", usage: "after a time without a CPU, packets go on at `N` times the rate at which they came, fractions too; 0: at once", value: catchUp(&c.CatchUp)},
 		{key: "capture.reply_interface", flag: "reply-interface", usage: "`DEVICE` that the replies come in by where there is no -s, or any (default that of the route to the target)", value: replyDevice(&c.ReplyInterface)},
 
 		{key: "replay.speed", flag: "accelerate", short: "a", usage: "replay `N` times as fast as it was recorded, fractions too; max: as fast as the target answers", value: speed{&c.Replay.Speed}},

@@ -78,7 +78,7 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, counters []*account.Counters, log
 		c.captures = append(c.captures, x)
 	}
 	for i, counter := range counters {
-		s := NewSource(m, counter)
+		s := NewSource(m, counter, cfg.CatchUp)
 		for _, x := range c.captures {
 			s.read(x.Reader(i))
 		}
@@ -189,7 +189,7 @@ func (c *Captures) Collect(m account.Metrics, _ *account.Counters) {
 		for i, s := range c.sources {
 			st := x.Stats(i)
 			m.Count(descPackets, st.Packets, name, strconv.Itoa(i))
-			m.Count(descBytes, s.bytes[k].Load(), name, strconv.Itoa(i))
+			m.Count(descBytes, s.readers[k].bytes.Load(), name, strconv.Itoa(i))
 			m.Count(descDrops, st.Drops, name, strconv.Itoa(i))
 			m.Count(descFreezes, st.Freezes, name, strconv.Itoa(i))
 		}
