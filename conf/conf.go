@@ -60,7 +60,7 @@ type Tcpcopy struct {
 
 	Interfaces  []string // empty: all
 	Filter      string   // pcap-filter(7); "": derived from Transfers
-	RingBytes   int64    // of each capture ring
+	RingBytes   int64    // of all capture rings together
 	SnapLen     int      // bytes of each packet
 	Promiscuous bool
 
@@ -131,7 +131,7 @@ type Intercept struct {
 	Process
 	Interfaces []string // empty: all
 	Filter     string   // pcap-filter(7); "": TCP
-	RingBytes  int64
+	RingBytes  int64    // of all capture rings together
 
 	// Listen is where tcpcopys connect. net.Listen takes 0.0.0.0 and [::] for
 	// every address of both families.

@@ -148,7 +148,7 @@ func (h *home) open(name string) (*ring.Ring, error) {
 		Interface: name,
 		Version:   ring.V2,
 		FrameSize: reply.FrameSize,
-		Blocks:    max(2, int(h.p.cfg.RingBytes/ring.DefaultBlockSize)),
+		Blocks:    max(2, int(replyBytes(h.p.cfg))/len(h.p.replyInterfaces())/ring.DefaultBlockSize),
 		Filter:    program,
 	})
 }

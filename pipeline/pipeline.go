@@ -43,8 +43,7 @@ const (
 	// blockSize is the least power of two that holds a super-packet of 64 KB
 	// whole. The kernel hands a block over after retire however little is in
 	// it, so a ring of n blocks lasts n times that while its worker does not
-	// run: 16 MB a quarter of a second. Fewer and larger blocks would lose
-	// packets sooner, a longer timeout would make the copy later.
+	// run. What comes then goes to the spare.
 	blockSize = 128 << 10
 	retire    = 2 * time.Millisecond
 	// wholePacket cuts nothing (MAXIMUM_SNAPLEN of libpcap).
@@ -184,12 +183,11 @@ func (p *Pipeline) openRings(n int) error {
 		c := ring.Config{
 			Interface:     name,
 			BlockSize:     blockSize,
-			Blocks:        int(max(p.cfg.RingBytes/blockSize, 8)),
 			RetireTimeout: retire,
 			Filter:        program,
 			Promiscuous:   p.cfg.Promiscuous,
 		}
-		rings, err := ring.OpenGroup(c, n, ring.ShardProgram(n))
+		rings, err := ring.OpenShards(c, n, captureBytes(p.cfg)/int64(len(names)))
 		if err != nil {
 			return err
 		}
@@ -197,6 +195,17 @@ func (p *Pipeline) openRings(n int) error {
 	}
 	return nil
 }
+
+// captureBytes is what the rings of the clients' packets take together, and
+// replyBytes what is left for replies if they come to this host.
+func captureBytes(cfg *conf.Tcpcopy) int64 {
+	if len(cfg.Intercepts) > 0 {
+		return cfg.RingBytes
+	}
+	return cfg.RingBytes - replyBytes(cfg)
+}
+
+func replyBytes(cfg *conf.Tcpcopy) int64 { return cfg.RingBytes / 8 }
 
 // program is the filter of the rings.
 func (p *Pipeline) program(m *matcher) ([]bpf.RawInstruction, error) {

@@ -155,7 +155,7 @@ func (i *intercept) openRing(name string) (*ring.Ring, error) {
 		Interface: name,
 		Version:   ring.V2,
 		FrameSize: reply.FrameSize,
-		Blocks:    max(2, int(i.conf.RingBytes/ring.DefaultBlockSize)),
+		Blocks:    max(2, int(i.conf.RingBytes)/len(i.interfaces())/ring.DefaultBlockSize),
 		Filter:    i.program,
 	})
 }
