@@ -110,7 +110,7 @@ func OpenGroup(c Config, n int, program []bpf.RawInstruction) ([]*Ring, error) {
 }
 
 // OpenShards opens a group by ShardProgram(n) of V3 rings that take memory
-// together, if that is enough. A quarter of it is divided among them. The rest
+// together, if that is enough. Half of it is divided among them. The rest
 // is for what one of them has no room for while its reader gets no CPU or much
 // comes in at once: the kernel keeps that apart until a block of it is full or
 // some milliseconds are over, and Next puts it where it belongs. c.Blocks is
@@ -120,7 +120,7 @@ func OpenShards(c Config, n int, memory int64) ([]*Ring, error) {
 		return nil, fmt.Errorf("ring: a group of %d rings: 1 to %d are possible", n, maxGroup-1)
 	}
 	setDefault(&c.BlockSize, DefaultBlockSize)
-	c.Blocks = max(int(memory)/4/n/c.BlockSize, minShardBlocks)
+	c.Blocks = max(int(memory)/2/n/c.BlockSize, minShardBlocks)
 	configs := slices.Repeat([]Config{c}, 1+n)
 	configs[0] = spareConfig(c, int(memory)-n*c.Blocks*c.BlockSize)
 	rings, err := open(configs, &fanout{program: shardProgram(n, 1), spare: true})

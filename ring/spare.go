@@ -66,6 +66,7 @@ func lend(r *Ring, rings []*Ring) {
 	s.using.Store(int32(len(rings)))
 	for i, m := range rings {
 		m.share = &share{spare: s, index: i}
+		m.walk.keep = len(m.walk.mem)/m.walk.slot/4 + 1 // the kernel's measure (ROOM_POW_OFF)
 	}
 }
 

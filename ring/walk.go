@@ -46,6 +46,8 @@ type walk struct {
 	held   bool   // it is ours
 	losing bool   // it came after a packet that found no room
 	frames frames // V3: of the held block
+	keep   int    // slots of a full ring that are given back together; 0: each at once
+	kept   int    // of them
 }
 
 // frames are those of a V3 block that are still to be looked at.
@@ -94,6 +96,13 @@ func newWalk(v Version, mem []byte, blockSize, frameSize int) walk {
 
 func (w *walk) word(pos int) *uint32 { return (*uint32)(unsafe.Pointer(&w.mem[pos+w.status])) }
 
+func (w *walk) before(pos int) int {
+	if pos == 0 {
+		pos = len(w.mem)
+	}
+	return pos - w.slot
+}
+
 func (w *walk) after(pos int) int {
 	if pos += w.slot; pos == len(w.mem) {
 		return 0
@@ -109,10 +118,30 @@ func (w *walk) ready(pos int) bool {
 // give gives the slot at pos back.
 func (w *walk) give(pos int) { atomic.StoreUint32(w.word(pos), unix.TP_STATUS_KERNEL) }
 
+// pass gives the held slot back, or keeps it.
+//
+// A packet that does not fit into the last free block is dropped, and only the
+// next one rolls over to the spare. A full ring with a spare is therefore kept
+// full until it has room for long: the oldest slot, for which the kernel waits,
+// is given back behind those after it.
+func (w *walk) pass() {
+	if w.kept == 0 && (w.keep == 0 || !w.ready(w.before(w.pos))) {
+		w.give(w.pos)
+		return
+	}
+	if w.kept++; w.kept < w.keep && w.ready(w.after(w.pos)) {
+		return
+	}
+	for pos := w.pos; w.kept > 0; w.kept-- {
+		w.give(pos)
+		pos = w.before(pos)
+	}
+}
+
 // take gives the held slot back and takes the next one, if it is ready.
 func (w *walk) take() []byte {
 	if w.held {
-		w.give(w.pos)
+		w.pass()
 		w.pos, w.held = w.after(w.pos), false
 	}
 	if w.held = w.ready(w.pos); !w.held {
