@@ -94,7 +94,7 @@ func (c *rawIntercept) finish(p *parser) error {
 		}
 		c.Interfaces = nil
 	}
-	if err := p.rings(&c.RingBytes, maxRings/2, hostMemory()); err != nil {
+	if err := p.rings(&c.RingBytes, maxRings/2, hostMemory()/ringsMemory/2); err != nil {
 		return err
 	}
 	for i, s := range c.bind {

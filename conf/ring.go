@@ -8,8 +8,8 @@ import (
 
 const (
 	// maxRings and a share of the host's memory bound what tcpcopy's rings take
-	// unless they are told otherwise. The kernel does not charge them to a
-	// cgroup.
+	// unless they are told otherwise, and half of both what intercept's take. The
+	// kernel does not charge them to a cgroup.
 	maxRings    = 128 << 20
 	ringsMemory = 64
 
@@ -20,12 +20,12 @@ const (
 	leastRing = 1 << 20
 )
 
-// rings are what ring_size stands for, on a host with that much memory, if most
-// is its default on a large one.
-func (p *parser) rings(size *int64, most, memory int64) error {
+// rings has ring_size stand for most, or for share if that is less, unless it
+// says something else.
+func (p *parser) rings(size *int64, most, share int64) error {
 	switch {
 	case *size == 0:
-		*size = max(min(most, memory*most/maxRings/ringsMemory)&^(leastRings-1), leastRings)
+		*size = max(min(most, share)&^(leastRings-1), leastRings)
 	case *size < leastRings:
 		return p.errorf("capture.ring_size", "%s is below %s, the least that is of use; leave it out", printSize(*size), printSize(leastRings))
 	}
@@ -34,7 +34,7 @@ func (p *parser) rings(size *int64, most, memory int64) error {
 
 // finishRings tells when the rings do not fit into the memory for them.
 func (c *rawTcpcopy) finishRings(p *parser) error {
-	if err := p.rings(&c.RingBytes, maxRings, hostMemory()); err != nil || len(c.Replay.Files) > 0 {
+	if err := p.rings(&c.RingBytes, maxRings, hostMemory()/ringsMemory); err != nil || len(c.Replay.Files) > 0 {
 		return err
 	}
 	workers := c.WorkerCount()
@@ -48,7 +48,7 @@ func (c *rawTcpcopy) finishRings(p *parser) error {
 func hostMemory() int64 {
 	var s unix.Sysinfo_t
 	if unix.Sysinfo(&s) != nil {
-		return math.MaxInt64 / maxRings
+		return math.MaxInt64
 	}
 	return int64(s.Totalram) * int64(s.Unit)
 }

@@ -80,6 +80,7 @@ type Pipeline struct {
 	haste haste
 	// repliesLost are those that home found no room for in a worker's queue.
 	repliesLost atomic.Uint64
+	losses      losses // the summary's
 
 	changing sync.Mutex    // held by what changes now
 	running  chan struct{} // closed when all run

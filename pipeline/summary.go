@@ -74,4 +74,5 @@ func (p *Pipeline) logSummary(msg string) {
 		attrs = append(attrs, slog.Group("dropped_payload", drops...))
 	}
 	p.log.Info(msg, attrs...)
+	p.losses.warn(p.log, kernelDrops)
 }
