@@ -130,6 +130,10 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 	if ready != nil && ready() || p.ringReady() {
 		return nil
 	}
+	if slices.ContainsFunc(p.rings, (*Ring).waits) {
+		_, _ = p.poll(0, MinRest)
+		return nil
+	}
 	short := timeout >= 0 && timeout <= MaxRest
 	if short || !p.quiet {
 		soon := MaxRest

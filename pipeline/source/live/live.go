@@ -27,8 +27,7 @@ const (
 	// blockSize is the least power of two that holds a super-packet of 64 KB
 	// whole. The kernel hands a block over after retire however little is in
 	// it, so a ring of n blocks lasts n times that while its worker does not
-	// run: 16 MB a quarter of a second. Fewer and larger blocks would lose
-	// packets sooner, a longer timeout would make the copy later.
+	// run. What comes then goes to the spare of the group (ring.OpenShards).
 	blockSize = 128 << 10
 	retire    = 2 * time.Millisecond
 )
@@ -62,13 +61,12 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, counters []*account.Counters, log
 			Ring: ring.Config{
 				Interface:     name,
 				BlockSize:     blockSize,
-				Blocks:        int(max(cfg.RingBytes/blockSize, 8)),
 				RetireTimeout: retire,
 				Filter:        c.program,
 				Promiscuous:   cfg.Promiscuous,
 			},
 			Readers: n,
-			Fanout:  ring.ShardProgram(n),
+			Memory:  memory(cfg) / int64(len(names)),
 			Name:    "capture",
 			Log:     log,
 		})
@@ -85,6 +83,15 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, counters []*account.Counters, log
 		c.sources = append(c.sources, s)
 	}
 	return c, nil
+}
+
+// memory is what the rings of clients' packets take together; what is left is for
+// replies, if they come to this host.
+func memory(cfg *conf.Tcpcopy) int64 {
+	if len(cfg.Intercepts) > 0 {
+		return cfg.RingBytes
+	}
+	return cfg.RingBytes - cfg.ReplyRingBytes()
 }
 
 // Source is that of worker i.
