@@ -84,11 +84,12 @@ func TestAResultIsExactOnlyWithoutAnyFault(t *testing.T) {
 		t.Error(lossy.Faults())
 	}
 	for want, spoil := range map[string]func(*Result){
-		"1 missing":                        func(r *Result) { r.Missing = 1 },
-		"2 duplicated":                     func(r *Result) { r.Duplicated = 2 },
-		"3 foreign":                        func(r *Result) { r.Foreign = 3 },
-		"4 not to their end":               func(r *Result) { r.Partial = 4 },
-		"6 with bytes that are not theirs": func(r *Result) { r.Altered = 6 },
+		"1 missing": func(r *Result) { r.Missing = 1 },
+		"1 missing, 7 packets that the kernel dropped from tcpcopy's rings": func(r *Result) { r.Missing, r.KernelDrops = 1, 7 },
+		"2 duplicated":                              func(r *Result) { r.Duplicated = 2 },
+		"3 foreign":                                 func(r *Result) { r.Foreign = 3 },
+		"4 not to their end":                        func(r *Result) { r.Partial = 4 },
+		"6 with bytes that are not theirs":          func(r *Result) { r.Altered = 6 },
 		"5 connections that begin inside a message": func(r *Result) { r.Misbegun = 5 },
 		"nothing in production's log":               func(r *Result) { r.Online, r.Expected = 0, 0 },
 		"12 connections for 10":                     func(r *Result) { r.TargetConnections = 12 },
