@@ -118,7 +118,7 @@ func TestServicesLiveAndLeave(t *testing.T) {
 	})
 
 	step(t, "nothing but what it needs is left of the capabilities", func() {
-		for unit, want := range map[string]string{online: "0000000000001000", "intercept": "0000000000002000"} { // CAP_NET_ADMIN; CAP_NET_RAW
+		for unit, want := range map[string]string{online: "0000000000003000", "intercept": "0000000000002000"} { // CAP_NET_ADMIN and CAP_NET_RAW; CAP_NET_RAW
 			m := services[unit]
 			status := m.run("cat", "/proc/"+m.property(unit, "MainPID")+"/status")
 			for _, set := range []string{"CapPrm", "CapEff"} {

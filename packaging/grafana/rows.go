@@ -94,14 +94,20 @@ var Rows = []Row{
 			Queries: []Query{{`sum by (errno) (rate(tcpcopy_send_errors_total{$sel}[$__rate_interval])) or vector(0)`, "{{errno}}"}}},
 	}},
 	{"Capture, memory, CPU", []Panel{
-		{Title: "Captured, by ring", Kind: "timeseries", Unit: "pps", Width: 8,
+		{Title: "Captured, by ring", Kind: "timeseries", Unit: "pps", Width: 6,
 			Queries: []Query{{`sum by (instance, interface, ring) (rate(tcpcopy_capture_packets_total{$sel}[$__rate_interval]))`, "{{instance}} {{interface}} {{ring}}"}}},
-		{Title: "Full rings", Kind: "timeseries", Unit: "pps", Width: 8, Queries: []Query{
+		{Title: "Full rings", Kind: "timeseries", Unit: "pps", Width: 6, Queries: []Query{
 			{`sum by (instance) (rate(tcpcopy_capture_kernel_drops_total{$sel}[$__rate_interval]))`, "{{instance}} packets lost"},
 			{`sum by (instance) (rate(tcpcopy_capture_ring_freezes_total{$sel}[$__rate_interval]))`, "{{instance}} times full"},
 		}},
-		{Title: "Captured bytes", Kind: "timeseries", Unit: "Bps", Width: 8,
+		{Title: "Captured bytes", Kind: "timeseries", Unit: "Bps", Width: 6,
 			Queries: []Query{{`sum by (instance) (rate(tcpcopy_capture_bytes_total{$sel}[$__rate_interval]))`, "{{instance}}"}}},
+		{Title: "Captures up", Kind: "timeseries", Unit: "short", Width: 6,
+			About: "0 while an interface is deleted or down: nothing is captured there. The capture goes on by itself when the interface is back.",
+			Queries: []Query{
+				{`tcpcopy_capture_up{$sel}`, "{{instance}} {{interface}}"},
+				{`rate(tcpcopy_capture_reopened_total{$sel}[$__rate_interval])`, "{{instance}} {{interface}} opened again/s"},
+			}},
 		{Title: "CPU", Kind: "timeseries", Unit: "short", Width: 6,
 			About:   "CPUs in use.",
 			Queries: []Query{{`sum by (job, instance) (rate(process_cpu_seconds_total{$sel}[$__rate_interval]))`, "{{job}} {{instance}}"}}},
@@ -145,7 +151,7 @@ var Rows = []Row{
 		}},
 		{Title: "Served", Kind: "timeseries", Unit: "short", Width: 8, Queries: []Query{
 			{`sum by (instance) (intercept_capture_up{$sel})`, "{{instance}} interfaces captured"},
-			{`sum by (instance) (increase(intercept_capture_reopened_total{$sel}[$__rate_interval]))`, "{{instance}} captures opened again"},
+			{`sum by (instance) (rate(intercept_capture_reopened_total{$sel}[$__rate_interval]))`, "{{instance}} captures opened again/s"},
 			{`sum by (instance) (intercept_tcpcopys{$sel})`, "{{instance}} tcpcopys"},
 			{`sum by (instance) (intercept_links{$sel})`, "{{instance}} links"},
 			{`sum by (instance) (intercept_claims{$sel})`, "{{instance}} prefixes"},
