@@ -220,10 +220,11 @@ func (s *Session) armProbe(now Time) {
 	if !s.snd.sackOK || s.rec.active || s.rec.board != 0 || s.rec.probed || s.snd.wnd == 0 {
 		return
 	}
-	at := now + 2*s.snd.srtt + delayedACKs
+	delay := delayedACKs
 	if s.snd.nxt.Sub(s.snd.una) <= uint32(s.snd.mss) {
-		at = now + 2*s.snd.srtt + loneACK
+		delay = loneACK
 	}
+	at := now + 2*s.snd.srtt + delay
 	if s.rec.timerAt = never; at < s.snd.rtoAt {
 		s.rec.timerAt = at
 	}

@@ -10,9 +10,6 @@ const boardSize = int(unsafe.Sizeof(scoreboard{}))
 
 // retransmit sends again what is lost, as far as the congestion window allows.
 func (c *Core) retransmit(s *Session, now Time) {
-	if s.rec.board == 0 {
-		return
-	}
 	b := c.board(s)
 	for i := 0; i < int(b.n) && b.lost > 0; i++ {
 		if b.runs[i].state != lost {
@@ -130,16 +127,16 @@ func (c *Core) sendAgain(s *Session, seq, stop Seq, now Time) (n uint32) {
 // pieceAt finds the piece that holds seq, from the nearest one before it that is
 // known. A list is not walked from its head for each retransmission.
 func (c *Core) pieceAt(s *Session, seq Seq, again bool) ref {
+	behind := func(r ref) bool { return r != 0 && !seq.Before(c.pieces.at(r).seq) }
 	i := s.online.first
-	near := [...]ref{s.snd.cursor, s.rec.piece, s.rec.low}
-	if again {
-		near[0] = 0 // mostly beyond
-	}
-	for _, k := range near {
-		if k != 0 && !seq.Before(c.pieces.at(k).seq) {
-			i = k
-			break
-		}
+	switch {
+	case !again && behind(s.snd.cursor):
+		i = s.snd.cursor
+	case !again:
+	case behind(s.rec.piece):
+		i = s.rec.piece
+	case behind(s.rec.low):
+		i = s.rec.low
 	}
 	for i != 0 && !seq.Before(c.pieces.at(i).end()) {
 		i = c.pieces.at(i).next
@@ -160,9 +157,13 @@ func (c *Core) pieceAt(s *Session, seq Seq, again bool) ref {
 
 // unpoint forgets that piece r is near something: it is about to be freed.
 func (s *Session) unpoint(r ref) {
-	for _, k := range [...]*ref{&s.snd.cursor, &s.rec.low, &s.rec.piece} {
-		if *k == r {
-			*k = 0
-		}
+	if s.snd.cursor == r {
+		s.snd.cursor = 0
+	}
+	if s.rec.low == r {
+		s.rec.low = 0
+	}
+	if s.rec.piece == r {
+		s.rec.piece = 0
 	}
 }

@@ -45,9 +45,12 @@ func (c *Core) transmit(s *Session, now Time) {
 	if s.state == TimeWait {
 		return
 	}
-	c.retransmit(s, now)
-	limit := c.sendLimit(s)
-	end := s.dataEnd()
+	limit := s.snd.una.Add(min(s.snd.wnd, s.snd.cwnd))
+	if s.rec.board != 0 {
+		c.retransmit(s, now)
+		limit = s.sendLimit(c.board(s))
+	}
+	end, sent := s.dataEnd(), false
 	for s.snd.nxt.Before(end) && s.snd.nxt.Before(limit) && !s.snd.finSent {
 		n := min(end.Sub(s.snd.nxt), limit.Sub(s.snd.nxt), MaxPayload)
 		mss := uint32(s.snd.mss)
@@ -66,6 +69,9 @@ func (c *Core) transmit(s *Session, now Time) {
 			c.board(s).send(s.snd.nxt, clock32(now))
 		}
 		s.snd.armRTO(now)
+		sent = true
+	}
+	if sent {
 		s.armProbe(now)
 	}
 	if s.snd.nxt.Before(end) && s.snd.una == s.snd.nxt && s.snd.rtoAt == never {
@@ -74,15 +80,12 @@ func (c *Core) transmit(s *Session, now Time) {
 	c.transmitEnd(s, now)
 }
 
-// sendLimit is up to where payload may be sent for the first time: the target's
-// window, and the congestion window beside what is on its way.
-func (c *Core) sendLimit(s *Session) Seq {
+// sendLimit is up to where payload may be sent for the first time while there is
+// a scoreboard: the target's window, and the congestion window beside what is on
+// its way.
+func (s *Session) sendLimit(b *scoreboard) Seq {
 	window := s.snd.una.Add(s.snd.wnd)
-	if s.rec.board == 0 || s.rec.byRTO {
-		return window.Min(s.snd.una.Add(s.snd.cwnd))
-	}
-	b := c.board(s)
-	if b.lost > 0 {
+	if s.rec.byRTO || b.lost > 0 {
 		return window.Min(s.snd.una.Add(s.snd.cwnd))
 	}
 	return window.Min(s.snd.nxt.Add(s.room(b)))
