@@ -88,7 +88,7 @@ func newThreads(t *testing.T, n int, cpus ...int) (*Threads, []*doer) {
 		doers[i] = newDoer()
 		workers[i] = doers[i]
 	}
-	ts, err := New(Config{Conf: c, Clock: clock.New(), OnChange: func(int) {}, Log: slog.New(slog.DiscardHandler)}, workers)
+	ts, err := New(Config{Conf: c, Clock: clock.New(), PassSize: 256, OnChange: func(int) {}, Log: slog.New(slog.DiscardHandler)}, workers)
 	testbed.Must(t, err)
 	t.Cleanup(ts.Close)
 	return ts, doers
@@ -228,7 +228,7 @@ func (l *lent) Busy() time.Duration { return 0 }
 func TestTheFirstThreadDoesACapturesPassesWhileItHasTheTime(t *testing.T) {
 	ts, _ := newThreads(t, 2)
 	c := &lent{}
-	lender := ts.Lend(c)
+	lender := ts.Lender(c)
 	start(t, ts)
 	returned := make(chan bool)
 	go func() { returned <- lender.Lend() }()
