@@ -36,8 +36,8 @@ const (
 	// replayRest is the longest rest in a replay at a given speed, where no client
 	// waits for an answer. The C tool's replays send what is due every 10 ms.
 	replayRest = 5 * time.Millisecond
-	// capturePause is the longest sleep of a thread that does a capture's passes, so
-	// that the watchdog sees these go on.
+	// capturePause is the longest sleep of a thread that does a capture's passes, as
+	// reply.Pause is that of a capture's own goroutine.
 	capturePause = time.Second
 )
 

@@ -286,13 +286,6 @@ func (l *Replies) Err() error {
 	return nil
 }
 
-// Beat returns when each capture has looked for replies once more.
-func (l *Replies) Beat() {
-	for _, c := range l.captures {
-		c.Capture.Beat()
-	}
-}
-
 // Status says nothing of intercepts.
 func (l *Replies) Status() string { return "0 of 0 intercepts linked" }
 

@@ -81,11 +81,7 @@ func (l *Replies) Collect(m account.Metrics) {
 		if name == "" {
 			name = "any"
 		}
-		up := 1.0
-		if c.capture.Err() != nil {
-			up = 0
-		}
-		m.Gauge(descUp, up, name)
+		m.Bool(descUp, c.capture.Err() == nil, name)
 		m.Count(descReopened, c.capture.Reopened(), name)
 		m.Count(descPackets, st.Packets, name)
 		m.Count(descDrops, st.Drops, name)

@@ -97,11 +97,11 @@ func (s *Source) Detach() {
 // Due implements source.Source: what rings bring is due at once.
 func (s *Source) Due(session.Time) time.Duration { return -1 }
 
-// Waiting implements source.Source: a poller looks into rings by itself.
+// Waiting implements source.Source: the poller sees what rings bring.
 func (s *Source) Waiting() bool { return false }
 
-// Report implements source.Source. Live clients do not wait for a load.
+// Report implements source.Source: live clients come whatever the load is.
 func (s *Source) Report(source.Load) {}
 
-// Refuse implements source.Source: live clients are refused as they come.
+// Refuse implements source.Source: new live clients are refused as they come.
 func (s *Source) Refuse(source.Consumer) {}
