@@ -32,7 +32,7 @@ type bed struct {
 // noReplies brings nothing.
 type noReplies struct{}
 
-func (noReplies) Take(int, func([]packet.Reply)) int          { return 0 }
+func (noReplies) Take(int, func([]packet.Reply)) int     { return 0 }
 func (noReplies) Waiting() bool                          { return false }
 func (noReplies) Queued() int                            { return 0 }
 func (noReplies) Claim(added, removed []packet.Endpoint) {}
