@@ -40,7 +40,7 @@ var describing = map[string][]string{
 // metric that they make of it.
 var collectors = map[string]string{
 	"count": "counter", "counter": "counter", "seconds": "counter", "gauge": "gauge", "histogram": "histogram", "MustNewConstHistogram": "histogram",
-	"Count": "counter", "Seconds": "counter", "Gauge": "gauge", "Histogram": "histogram",
+	"Count": "counter", "Seconds": "counter", "Gauge": "gauge", "Bool": "gauge", "Histogram": "histogram",
 }
 
 // rows are the functions of the table, and the type of metric that each makes.

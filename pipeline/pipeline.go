@@ -50,7 +50,7 @@ type clients interface {
 type targets interface {
 	Reader(worker int) replies.Replies
 	Serve(i int, w replies.Worker)
-	Lend(*thread.Threads)
+	LendTo(*thread.Threads)
 	Start(ctx context.Context, totals func() account.Counters)
 	Wait()
 	Await(context.Context) error
@@ -135,9 +135,11 @@ func (p *Pipeline) open(ctx context.Context, cfg *conf.Tcpcopy) error {
 		p.targets.Serve(i, w)
 		run = append(run, w)
 	}
-	p.threads, err = thread.New(thread.Config{Conf: cfg, Clock: c.Clock, OnChange: func(n int) { p.OnThreads(n) }, Log: p.log}, run)
+	p.threads, err = thread.New(thread.Config{
+		Conf: cfg, Clock: c.Clock, PassSize: worker.PassSize, OnChange: func(n int) { p.OnThreads(n) }, Log: p.log,
+	}, run)
 	if err == nil {
-		p.targets.Lend(p.threads)
+		p.targets.LendTo(p.threads)
 	}
 	return err
 }

@@ -84,5 +84,5 @@ func (p *Pipeline) prune() {
 		return
 	}
 	p.change(&state{now.conf, m})
-	p.hops.Take(now.matcher, m)
+	p.hops.Prune(now.matcher, m)
 }

@@ -65,6 +65,7 @@ func TestAReloadGivesNewSessionsToNewTransfersAndLetsOldOnesEnd(t *testing.T) {
 	p := newPipeline(t, 2, nil)
 	run(t, p)
 	target, other := testbed.Target, netip.MustParseAddrPort("10.1.2.200:8080")
+	testbed.AddNeighbour(t, other.Addr())
 	old := testbed.NewClient(40000)
 	if to := send(p, old, packet.SYN, ""); to != target {
 		t.Fatalf("a session to %v, want %v", to, target)
@@ -218,6 +219,7 @@ func (b broken) Prepare(*match.Matcher, *conf.Tcpcopy, *conf.Tcpcopy) (func() er
 func TestAReloadThatFailsAtTheLastStepChangesNothing(t *testing.T) {
 	p := newPipeline(t, 2, nil)
 	run(t, p)
+	testbed.AddNeighbour(t, netip.MustParseAddr("10.1.2.101"))
 	works := p.clients
 	now, hops := p.now.Load(), p.hops.Len()
 	links := p.targets.Status()
@@ -226,7 +228,7 @@ func TestAReloadThatFailsAtTheLastStepChangesNothing(t *testing.T) {
 	next.Transfers = transfers(t, "80-10.1.2.101:80", "81-10.1.2.101:81")
 	next.Intercepts = append(next.Intercepts, netip.MustParseAddrPort("127.0.0.1:2"))
 	next.Percent = 0
-	for range 2 { // each waits for a neighbour that is not there
+	for range 2 {
 		if err := p.Reload(&next); err == nil {
 			t.Fatal("it did not fail")
 		}

@@ -20,8 +20,9 @@ import (
 // answerWithin is how long an intercept may take to accept a connection.
 const answerWithin = 2 * time.Second
 
-// Check implements appliance.Tool: it opens what Run would, in small, and
-// closes it again. What may come by itself is a warning: tcpcopy waits for it.
+// Check implements appliance.Tool: it opens what Run would, with small rings, and
+// closes it again. What is missing and may come by itself is a warning, because
+// tcpcopy waits for it.
 func (t *tcpcopy) Check(ctx context.Context) (problems, warnings []string) {
 	c := t.conf
 	for _, err := range []error{checkTransfers(c), excludeHost(slog.New(slog.NewTextHandler(io.Discard, nil)), c), openAll(c)} {
@@ -69,7 +70,7 @@ func (t *tcpcopy) Check(ctx context.Context) (problems, warnings []string) {
 	return problems, warnings
 }
 
-// openAll tries the packet sockets.
+// openAll tries to open the packet sockets that Run needs.
 func openAll(c *conf.Tcpcopy) error {
 	mode := ring.Link
 	if c.SendMode == conf.SendRaw {
@@ -101,6 +102,7 @@ func openAll(c *conf.Tcpcopy) error {
 	return nil
 }
 
+// reach tries to connect to an intercept.
 func reach(ctx context.Context, intercept netip.AddrPort) error {
 	d := net.Dialer{Timeout: answerWithin}
 	conn, err := d.DialContext(ctx, "tcp", intercept.String())

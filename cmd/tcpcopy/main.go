@@ -59,7 +59,7 @@ func (t *tcpcopy) Run(ctx context.Context, a *appliance.Appliance) error {
 		return err
 	}
 	following, stop := context.WithCancel(context.Background())
-	defer stop() // routes are followed until the last RST is out
+	defer stop() // routes are followed until the last RST has been sent
 	p, err := pipeline.Open(following, c, a.Log)
 	if err != nil {
 		return asInput(err)
@@ -82,8 +82,8 @@ func (t *tcpcopy) Run(ctx context.Context, a *appliance.Appliance) error {
 	return asInput(err)
 }
 
-// needed are the capabilities of a tcpcopy that runs: to have neighbours
-// confirmed, and to capture at an interface that comes again.
+// needed are the capabilities that a running tcpcopy keeps: CAP_NET_ADMIN to have
+// neighbours confirmed, CAP_NET_RAW to capture again at an interface that comes back.
 func needed(c *conf.Tcpcopy) []int {
 	if len(c.Replay.Files) > 0 && len(c.Intercepts) > 0 {
 		return []int{unix.CAP_NET_ADMIN}
@@ -117,7 +117,7 @@ func source(c *conf.Tcpcopy) string {
 	return "all interfaces"
 }
 
-// asInput marks an error that is of a recording.
+// asInput marks an error of a recording as one of the tool's input.
 func asInput(err error) error {
 	var input *pcapfile.Error
 	if errors.As(err, &input) {

@@ -7,11 +7,11 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/thread"
 )
 
-// procs returns what makes GOMAXPROCS right for a number of threads that run
-// workers. A worker sleeps in system calls and keeps its P. As long as others are
-// idle, the runtime's sysmon leaves it alone; else it would take it away after 20
-// us, at the cost of waking up as often itself. So there is one more for each
-// worker, but where all are to share one (thread.OneP).
+// procs returns a function that sets GOMAXPROCS to what suits the number of threads
+// that run workers. A worker sleeps in raw system calls and keeps its P meanwhile. The
+// runtime's sysmon leaves it that P as long as other Ps are idle; otherwise it would
+// take it away after 20 us, and wake up as often to do so. So there is one P more for
+// each worker, except where all goroutines are to share one (thread.OneP).
 func procs(c *conf.Tcpcopy) func(running int) {
 	many := runtime.GOMAXPROCS(0) + c.WorkerCount()
 	share := thread.OneP(c)

@@ -8,7 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/histogram"
-	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 )
 
 // leaves calls f for every counter of c, with the name of its field.
@@ -112,7 +112,9 @@ func TestDropsHaveTheNamesOfWhatDecodeRefuses(t *testing.T) {
 			t.Errorf("drop %d has no name", d)
 		}
 	}
-	if session.NumReasons == 0 {
-		t.Error("sessions have no reasons")
+	for m := packet.NotIP; m <= packet.ShortHeader; m++ {
+		if got := DropFor(m).String(); got != m.String() {
+			t.Errorf("the drop of %v is called %s", m, got)
+		}
 	}
 }

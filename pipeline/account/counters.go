@@ -26,7 +26,7 @@ const (
 	ShedLoss      // a new session while the rings lose packets
 	SessionRate   // a new session above the limit of new sessions a second
 	ByteRate      // a new session above the limit of payload a second
-	RefusedBefore // of a connection that one of the five above left out
+	RefusedBefore // of a client that one of the five reasons above left out
 	ShuttingDown  // a new session while tcpcopy ends
 	HandoverFull  // the queue to the worker that owns it was full
 	// A new session of a transfer that a reload removed.
@@ -69,11 +69,11 @@ type Counters struct {
 	RepliesNoSession uint64
 	RepliesLost      uint64 // the queue to their worker was full
 
-	Late histogram.Histogram // packets of a recording, behind their plan
+	Late histogram.Histogram // how much later than planned a recording's packets were taken
 	Lag  histogram.Histogram // from the capture to the kernel's taking of the copy
 
 	Sessions [session.NumStates]uint64
-	Held     uint64
+	Held     uint64 // bytes of memory in payload
 	Session  session.Stats
 }
 
@@ -83,12 +83,12 @@ func (c *Counters) Drop(d PacketDrop, g *packet.Segment) {
 	c.DroppedBytes[d] += uint64(g.Len)
 }
 
-// Add adds o, for totals over workers: every field, whatever there is, so that a
-// counter cannot be left out of a sum.
+// Add adds o, for totals over workers. It adds every field that there is, so that no
+// counter can be left out of a sum.
 func (c *Counters) Add(o *Counters) { addFields(reflect.ValueOf(c).Elem(), reflect.ValueOf(o).Elem()) }
 
-// addFields adds to a what b has, which is of the same type. Its only leaves are
-// uint64 and histograms, as a test of this package holds.
+// addFields adds b to a, which is of the same type. Below structs and arrays there
+// are only uint64 and histograms, which a test of this package ensures.
 func addFields(a, b reflect.Value) {
 	if h, ok := a.Addr().Interface().(*histogram.Histogram); ok {
 		h.Add(b.Addr().Interface().(*histogram.Histogram))
@@ -127,9 +127,9 @@ func (c *Counters) Live() (n uint64) {
 	return n
 }
 
-// Published is the last state of a goroutine's counters that others may read.
-// A worker writes it when it goes to sleep, and about every 100 ms while it does
-// not, so that a reader never makes it wait.
+// Published is the last state of a goroutine's counters that others may read. A
+// worker puts it when it goes to sleep, and about every 100 ms while it does not, so
+// that nobody who reads makes it wait for long.
 type Published struct {
 	mu sync.Mutex
 	c  Counters
@@ -145,10 +145,10 @@ func (p *Published) Put(c *Counters) {
 // AddTo adds what was put last to sum.
 func (p *Published) AddTo(sum *Counters) {
 	p.mu.Lock()
-	c := p.c // a worker may want the lock
+	c := p.c // copied, because a worker may be waiting for the lock
 	p.mu.Unlock()
 	sum.Add(&c)
 }
 
-// DropFor is the drop of a packet that Decode refused.
+// DropFor is the drop of a packet that packet.Decode refused.
 func DropFor(m packet.Malformed) PacketDrop { return NotMatched + PacketDrop(m) }

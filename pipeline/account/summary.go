@@ -8,9 +8,9 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
-// Attrs are the fields of a line of totals in the log. lost is what the kernel
-// dropped, failed what could not be sent; more comes before the drops, which are
-// only named where there are any.
+// Attrs are the fields of a line of totals in the log. lost is how many packets the
+// kernel dropped, failed how many could not be sent. more stands before the drops, of
+// which only reasons that occurred are named.
 func (c *Counters) Attrs(lost, failed uint64, more ...any) []any {
 	s := &c.Session
 	attrs := append([]any{
@@ -47,5 +47,5 @@ func (c *Counters) Outcome() string {
 	if s.TurnsCopied+s.TurnsUnanswered+s.TurnsLost == 0 {
 		return "no turns yet"
 	}
-	return fmt.Sprintf("%.2f %% of the turns copied", math.Floor(1e4*s.Reproduced())/100) // 100 is all of them
+	return fmt.Sprintf("%.2f %% of the turns copied", math.Floor(1e4*s.Reproduced())/100) // rounded down: 100 only if all are
 }

@@ -11,10 +11,10 @@ import (
 type Totals struct {
 	*Counters
 	Transfers []string // the names by number, empty where a number is free
-	Copies    int      // that are wanted of each client's session
+	Copies    int      // how many copies of each client's session are wanted
 }
 
-// give takes a value of a metric.
+// give is called with each value of a metric.
 type give func(v uint64, labels ...string)
 
 // row is a metric that is made of Totals.

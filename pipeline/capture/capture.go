@@ -18,15 +18,14 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
-const (
-	// lookInterval is how often the interface is looked at, and how often
-	// opening it is tried while it is away. Two of them, and what opening
-	// takes, stay well below the 2 s within which packets are to come again.
-	lookInterval = 400 * time.Millisecond
-	// handInterval is how often a reader is woken that has not yet given its
-	// ring away or taken its new one up: it may have been about to sleep.
-	handInterval = 10 * time.Millisecond
-)
+// lookInterval is how often the interface is looked at, and how often opening it
+// is tried while it is away. Two of them, and what opening takes, stay well below
+// the 2 s within which packets are to come again. Tests have a shorter one.
+var lookInterval = 400 * time.Millisecond
+
+// handInterval is how often a reader is woken that has not yet given its ring
+// away or taken its new one up: it may have been about to sleep.
+const handInterval = 10 * time.Millisecond
 
 // Config says what is captured, and what is said of it.
 type Config struct {

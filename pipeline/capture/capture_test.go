@@ -20,6 +20,11 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/ring/filter"
 )
 
+func TestMain(m *testing.M) {
+	lookInterval = 20 * time.Millisecond
+	os.Exit(m.Run())
+}
+
 // bench is a capture whose readers run, as a tool has one.
 type bench struct {
 	*Capture
@@ -154,6 +159,10 @@ func (b *bench) reads(net network, n int) {
 	}
 }
 
+// looksPass returns when a capture has looked at its interface twice, where that
+// changes nothing that could be waited for.
+func looksPass() { time.Sleep(3 * lookInterval) }
+
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
@@ -166,7 +175,7 @@ func TestTheCaptureGoesOnWhenItsInterfaceComesBack(t *testing.T) {
 		"later": func(n network, b *bench) {
 			n.delete("eth0")
 			eventually(b.t, "it is told that the interface is gone", func() bool { return errors.Is(b.Err(), ring.ErrGone) })
-			time.Sleep(2 * lookInterval) // it is looked for in vain
+			looksPass() // it is looked for in vain
 			n.pair("eth0", "peer")
 		},
 		"at once": func(n network, _ *bench) {
@@ -306,7 +315,7 @@ func TestAnInterfaceThatIsGivenAnotherNameIsStillCaptured(t *testing.T) {
 	n := newNetwork(t)
 	b := openBench(t, n, 1, nil).start()
 	must(t, n.nl.LinkSetName(n.link("eth0"), "eth1"))
-	time.Sleep(2 * lookInterval)
+	looksPass()
 	b.reads(n, 10)
 	if err := b.Err(); err != nil || b.Reopened() != 0 {
 		t.Errorf("%v, opened again %d times", err, b.Reopened())
@@ -320,7 +329,7 @@ func TestACaptureOfAllInterfacesHasNoneThatItCouldLose(t *testing.T) {
 	n := newNetwork(t)
 	b := openBench(t, n, 1, func(c *Config) { c.Ring.Interface = "" }).start()
 	n.delete("eth0")
-	time.Sleep(2 * lookInterval)
+	looksPass()
 	if err := b.Err(); err != nil || b.Reopened() != 0 {
 		t.Errorf("%v, opened again %d times", err, b.Reopened())
 	}

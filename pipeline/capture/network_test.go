@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/internal/testbed"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 )
 
@@ -132,11 +133,7 @@ func endpoint(addr string, port uint16) packet.Endpoint {
 // eventually waits until f is true.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it did not happen: %s", what)
-		}
-	}
+	testbed.Within(t, 20*time.Second, what, f)
 }
 
 func must(t testing.TB, err error) {

@@ -9,7 +9,7 @@ type Endpoints struct {
 	shard, shards int
 	pool4, pool6  []packet.Addr // what replaces the clients' addresses; both empty: they keep them
 	seed          uint64
-	cursor        uint16 // moves on, so that a port rests as long as possible before it is used again
+	cursor        uint16 // of the last port that was tried; it moves on, so that a port rests for long
 }
 
 // Ports below are left to services: some gateways refuse clients there.
@@ -21,12 +21,11 @@ func NewEndpoints(shard, shards int, pool4, pool6 []packet.Addr, seed uint64) *E
 	return &Endpoints{shard: shard, shards: shards, pool4: pool4, pool6: pool6, seed: seed, cursor: uint16(seed)}
 }
 
-// Choose returns an endpoint for a client that used reports to be free, of
-// the target's family. The client keeps its address, or always gets the same
-// one of the pool, which gateways that hash on it need; further copies of it
-// get others. It keeps its port
-// where that is free and fresh is not set. ok is false when nothing is free, or
-// so little that it was not found in a bounded search.
+// Choose returns an endpoint for a client, of the target's family, that used
+// reports to be free. The client keeps its address or, with a pool, always gets the
+// same one of it, which gateways that hash on addresses need; further copies of it
+// get others. It keeps its port where that is free and fresh is not set. ok is false
+// when nothing is free, or so little that a bounded search did not find it.
 func (e *Endpoints) Choose(client packet.Endpoint, copy uint16, target packet.Addr, fresh bool, used func(packet.Endpoint) bool) (_ packet.Endpoint, ok bool) {
 	pool := e.pool4
 	if !target.Is4() {

@@ -2,16 +2,16 @@ package flow
 
 import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 
-// Rest remembers endpoints for a time, all for the same: those that the
-// target may keep in TIME-WAIT, those of clients that were refused. It is
+// Rest remembers each endpoint that is added for the same time: those that the
+// target may keep in TIME-WAIT, or those of clients that were refused. It is
 // bounded; the oldest are forgotten first.
 type Rest struct {
 	period int64 // ms
 	seed   uint64
 	ring   []resting // a power of two
-	first  uint64    // oldest, counted through
-	next   uint64
-	table  Table // of counts, modulo 1<<31, plus 1
+	first  uint64    // number of the oldest; endpoints are numbered as they are added
+	next   uint64    // number of the next one
+	table  Table     // numbers by endpoint, as index makes them
 }
 
 type resting struct {
@@ -29,7 +29,7 @@ func NewRest(period int64, seed uint64) *Rest {
 
 func (r *Rest) at(n uint64) *resting { return &r.ring[n&uint64(len(r.ring)-1)] }
 
-// index stands for count n in the table.
+// index is what the table holds for number n.
 func index(n uint64) uint32 { return uint32(n&(1<<31-1)) + 1 }
 
 // Add remembers e from now on, ms.

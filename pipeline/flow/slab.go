@@ -2,9 +2,9 @@ package flow
 
 import "unsafe"
 
-// Slab keeps values of T in chunks that never move while they hold one. Index 0
-// is none. A chunk that has become empty is given back, but for one that waits
-// to be used again.
+// Slab keeps values of T in chunks that do not move while they hold a value. Index 0
+// stands for none. A chunk that has become empty is given back to the collector,
+// except for one that is kept for the next values.
 type Slab[T any] struct {
 	chunks []*slabChunk[T]
 	room   uint32   // number of the first chunk with a free place, plus 1

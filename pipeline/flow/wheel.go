@@ -6,9 +6,9 @@ import (
 )
 
 // Wheel is a timing wheel of one-millisecond slots (Varghese and Lauck, 1987,
-// scheme 6) over indexes. A timer beyond its horizon fires there, early; whoever
-// it belongs to arms it again. So does one that was armed for later in the
-// meantime: only moving a timer to an earlier time touches the lists.
+// scheme 6) over indexes. A timer beyond its horizon fires early, at the horizon, and
+// its owner arms it again. A timer that is armed for later than before also fires at
+// its earlier time: only moving a timer to an earlier time touches the lists.
 type Wheel struct {
 	tick  int64 // the slot that is due next, ms
 	heads [wheelSlots]uint32

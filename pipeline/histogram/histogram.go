@@ -32,7 +32,7 @@ var ZeroThreshold = math.Ldexp(1, zero)
 type Histogram struct {
 	counts [numBounds + 1]uint64 // by index in bounds; the last is above all
 	sum    uint64                // us
-	most   uint64
+	most   uint64                // the longest time, us
 }
 
 // bound is the upper end of a bucket.

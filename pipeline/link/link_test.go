@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/internal/testbed"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 )
@@ -44,13 +45,7 @@ func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j,
 // eventually waits for what other goroutines bring about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 2000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("never happened: %s", what)
+	testbed.Within(t, 10*time.Second, what, ok)
 }
 
 // intercept is a server under test.

@@ -17,17 +17,17 @@ import (
 
 // A Matcher decides which packets belong to clients. It repeats in user space
 // what the filter in the kernel does, because that filter may be the user's.
-// Nobody changes one that is in use: a reload makes another.
+// A matcher that is in use does not change: a reload makes another.
 type Matcher struct {
 	Transfers []Transfer // by number, those that are leaving too
 
-	order    []int          // of those that match; what is leaving comes last
+	order    []int          // numbers in the order in which they are tried; those that are leaving come last
 	own      []netip.Prefix // addresses that sessions show to targets
 	recorded bool           // packets come from recordings
 	loopback packet.Addr    // replaces a client's that is one; zero: it stays
 }
 
-// New makes that of cfg. Its transfers have no hops yet.
+// New makes the matcher of cfg. Its transfers have no hops yet.
 func New(cfg *conf.Tcpcopy) (*Matcher, error) {
 	m := &Matcher{recorded: len(cfg.Replay.Files) > 0}
 	if cfg.LoopbackClient.IsValid() {

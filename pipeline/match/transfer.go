@@ -15,12 +15,12 @@ import (
 type Transfer struct {
 	Conf   conf.Transfer
 	Target packet.Endpoint
-	Hop    *ring.Hop // towards the target; nil: not needed any more, the number is free
+	Hop    *ring.Hop // towards the target; nil in one that is leaving: its number is free
 
-	// Leaving: a reload removed it. Its sessions run to their end, and none
-	// begins.
+	// Leaving says that a reload removed the transfer. Its sessions run to their end,
+	// and no new one begins.
 	Leaving bool
-	// Generation tells those apart that had the number one after the other.
+	// Generation tells transfers apart that had the same number at different times.
 	Generation uint32
 
 	online packet.Endpoint // Addr is zero where any address matches
@@ -49,8 +49,7 @@ func (t *Transfer) takes(g *packet.Segment) bool {
 	return g.Dst.Port == t.online.Port && (t.any || g.Dst.Addr == t.online.Addr)
 }
 
-// MTU is that towards the target. A hop that is not known yet counts as
-// Ethernet.
+// MTU is the MTU towards the target. While the hop is not known it is Ethernet's.
 func (t *Transfer) MTU() uint16 {
 	switch m := t.Hop.MTU(); {
 	case t.mtu > 0:
@@ -82,14 +81,14 @@ func (m *Matcher) With(cfg *conf.Tcpcopy) (*Matcher, error) {
 	var fresh []Transfer
 	for _, t := range cfg.Transfers {
 		if seen[t.Online] {
-			continue // the first has it all
+			continue // the first transfer of this online endpoint takes all its packets
 		}
 		seen[t.Online] = true
 		x := newTransfer(t, cfg.MTU)
 		i := slices.IndexFunc(next.Transfers, func(o Transfer) bool { return o.Hop != nil && o.same(&x) })
 		if i < 0 {
 			fresh = append(fresh, x)
-			next.order = append(next.order, -len(fresh)) // its place; the number follows
+			next.order = append(next.order, -len(fresh)) // stands for fresh[len(fresh)-1] until that has a number
 			continue
 		}
 		next.Transfers[i].Conf, next.Transfers[i].Leaving = t, false
@@ -134,8 +133,8 @@ func (m *Matcher) Without(over []int) *Matcher {
 	return &next
 }
 
-// Leaving are the numbers of transfers that a reload removed and that are taken
-// still.
+// Leaving are the numbers of transfers that a reload removed and that still have
+// sessions.
 func (m *Matcher) Leaving() (numbers []int) {
 	for i := range m.Transfers {
 		if t := &m.Transfers[i]; t.Leaving && t.Hop != nil {

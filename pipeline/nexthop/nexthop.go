@@ -14,9 +14,9 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
-// Hops are those of all transfers.
+// Hops are the next hops of all transfers.
 type Hops struct {
-	out string // interface; "": as the route says
+	out string // the interface to send by; "": as the route says
 	all *ring.Hops
 	log *slog.Logger
 }
@@ -28,8 +28,8 @@ func New(ctx context.Context, out string, log *slog.Logger) (*Hops, error) {
 	return &Hops{out, all, log}, err
 }
 
-// Give gives the transfers of m that are not leaving their hops. What it returns
-// takes back those that are new.
+// Give gives each transfer of m that is not leaving its hop. undo removes those
+// hops that are new.
 func (h *Hops) Give(m *match.Matcher) (undo func(), err error) {
 	var added []*ring.Hop
 	undo = func() {
@@ -54,7 +54,7 @@ func (h *Hops) Give(m *match.Matcher) (undo func(), err error) {
 				return nil, err
 			}
 		case known[addr] == nil:
-			// Whatever is missing may come: the hop becomes valid then.
+			// A route or neighbour that is missing may come: the hop becomes valid then.
 			if known[addr], err = h.all.Add(addr); err != nil {
 				h.log.Warn("target cannot be reached yet", "target", t.Conf.Target, "error", err)
 			}
@@ -67,8 +67,8 @@ func (h *Hops) Give(m *match.Matcher) (undo func(), err error) {
 	return undo, nil
 }
 
-// Take takes back the hops of transfers of m that no transfer of next has.
-func (h *Hops) Take(m, next *match.Matcher) {
+// Prune removes the hops of m that no transfer of next has.
+func (h *Hops) Prune(m, next *match.Matcher) {
 	for _, t := range m.Transfers {
 		if t.Hop != nil && !slices.ContainsFunc(next.Transfers, func(o match.Transfer) bool { return o.Hop == t.Hop }) {
 			h.all.Remove(t.Hop)
@@ -76,5 +76,5 @@ func (h *Hops) Take(m, next *match.Matcher) {
 	}
 }
 
-// Len is how many there are that follow a route.
+// Len is how many hops follow a route.
 func (h *Hops) Len() int { return h.all.Len() }

@@ -9,13 +9,13 @@ type SPSC[T any] struct {
 	buf  []T
 	mask uint64
 
-	_    [64]byte // the sides' indexes are on cache lines of their own
+	_    [64]byte // each side's fields are on a cache line of their own
 	head atomic.Uint64
-	seen uint64 // the consumer's view of tail
+	seen uint64 // tail, as the consumer saw it last
 
 	_    [64]byte
 	tail atomic.Uint64
-	free uint64 // the producer's view of head, moved by the length of buf
+	free uint64 // head plus the length of buf, as the producer saw it last
 
 	_ [64]byte
 }

@@ -13,7 +13,7 @@ type Progress struct {
 	Run, Runs  int           // runs that are complete, of how many; Runs 0: until stopped
 	Elapsed    time.Duration // since the beginning
 	Recorded   time.Duration // recorded time that is replayed, of all runs
-	Sessions   uint64        // at work
+	Sessions   uint64        // that are open
 	Begun      uint64        // clients' connections
 	Turns      uint64        // that were copied
 	Reproduced float64       // share of the turns that were
@@ -60,7 +60,7 @@ func (p *Progress) Attrs() []any {
 func (p *Progress) Line(width int) string {
 	text := fmt.Sprintf(" %v recorded  %d sessions  %.0f requests/s",
 		p.Recorded.Round(100*time.Millisecond), p.Sessions, p.rate())
-	if p.Turns > 0 || p.Reproduced < 1 { // else none has ended
+	if p.Turns > 0 || p.Reproduced < 1 { // else no turn has ended
 		text += fmt.Sprintf("  %.2f %% copied", 100*p.Reproduced)
 	}
 	if p.Runs != 1 {

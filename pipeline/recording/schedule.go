@@ -1,6 +1,5 @@
-// Package recording has what the replay of recordings needs to know of them, and
-// nothing of packets' way to a target: when each is due, what a recording
-// holds, how far it is.
+// Package recording knows when each packet of a recording is due, what a recording
+// holds, and how far its replay is. It does not know how packets reach a target.
 package recording
 
 import (
@@ -16,10 +15,10 @@ type Schedule struct {
 	From, To time.Duration // the part that is replayed, from the first packet; To 0: to the end
 
 	begun  bool
-	first  int64 // capture time of the first packet of this run, ns
-	last   int64 // of the last one that is replayed
-	placed bool  // there is one
-	place  time.Duration
+	first  int64         // capture time of the first packet of this run, ns
+	last   int64         // of the last one that is replayed
+	placed bool          // a packet of this run has been replayed
+	place  time.Duration // of the last packet
 }
 
 // Part is where a packet lies.
@@ -32,7 +31,7 @@ const (
 )
 
 // Locate says whether a packet that was captured at t, ns since the epoch,
-// belongs to the part that is replayed. It is to be asked for every packet, in
+// belongs to the part that is replayed. It is to be called for every packet, in
 // order.
 func (s *Schedule) Locate(t int64) Part {
 	if !s.begun {
@@ -68,5 +67,6 @@ func (s *Schedule) Place(t int64) (place, due time.Duration) {
 	return s.place, time.Duration(float64(s.place) / s.Speed)
 }
 
-// Again begins the recording anew, right behind its last packet.
+// Again begins the next run: its first packet is due together with the last one of
+// this run.
 func (s *Schedule) Again() { s.begun, s.placed = false, false }

@@ -56,11 +56,11 @@ type flow struct {
 	next           uint32 // behind the highest byte
 	ack            uint32 // of the last payload
 	gaps           []gap
-	secret         session.Reason // TLS or SSH; 0: in the clear
-	counted        bool
+	encrypted      session.Reason // TLS or SSH; 0: neither
+	counted        bool           // end has counted it
 }
 
-// gap is a run of bytes that were not seen, yet.
+// gap is a run of bytes that were not seen, or not yet.
 type gap struct{ from, to uint32 }
 
 type ended struct {
@@ -70,10 +70,10 @@ type ended struct {
 }
 
 const (
-	// lateFor is how long packets of a connection that is over may come.
+	// lateFor is how long after the end of a connection packets of it still count, ns.
 	lateFor = int64(30 * time.Second)
-	// maxGaps bounds those that are kept of a connection; of more the first are
-	// taken for lost.
+	// maxGaps bounds the gaps that are kept of a connection; beyond it the first one
+	// counts as missing for good.
 	maxGaps = 64
 )
 
@@ -107,7 +107,7 @@ func (s *Survey) Match(g *packet.Segment) {
 	}
 	if f == nil {
 		if !begins && g.Flags&(packet.RST|packet.FIN) != 0 && g.Len == 0 {
-			return // the end of something
+			return // the end of a connection from before the recording
 		}
 		f = s.begin(key, g, begins)
 	}
@@ -155,12 +155,12 @@ func (s *Survey) payload(f *flow, g *packet.Segment) {
 	}
 	fresh := f.fill(g.Seq, end)
 	if int32(end-f.next) > 0 {
-		fresh += uint64(end - max32(g.Seq, f.next))
+		fresh += uint64(end - later(g.Seq, f.next))
 		if !f.data || int32(g.Ack-f.ack) > 0 {
 			s.Requests++
 			s.recent[1]++
-			if why, ok := session.Encrypted(g.Payload, !f.syn && !f.data); ok && f.secret == 0 {
-				f.secret = why
+			if why, ok := session.Encrypted(g.Payload, !f.syn && !f.data); ok && f.encrypted == 0 {
+				f.encrypted = why
 			}
 		}
 		f.next, f.ack, f.data = end, g.Ack, true
@@ -169,8 +169,8 @@ func (s *Survey) payload(f *flow, g *packet.Segment) {
 	s.recent[2] += fresh
 }
 
-// max32 is the later of two sequence numbers.
-func max32(a, b uint32) uint32 {
+// later is the later of two sequence numbers.
+func later(a, b uint32) uint32 {
 	if int32(a-b) > 0 {
 		return a
 	}
@@ -184,7 +184,7 @@ func (f *flow) fill(from, to uint32) (n uint64) {
 	}
 	var left []gap
 	for _, g := range f.gaps {
-		a := max32(g.from, from)
+		a := later(g.from, from)
 		b := to
 		if int32(b-g.to) > 0 {
 			b = g.to
@@ -234,7 +234,7 @@ func (s *Survey) end(f *flow) {
 	for _, g := range f.gaps {
 		s.Missing += uint64(g.to - g.from)
 	}
-	switch f.secret {
+	switch f.encrypted {
 	case session.TLS:
 		s.TLS++
 	case session.SSH:

@@ -14,46 +14,46 @@ import (
 // Replies bring a worker what targets answered, and take what it claims. They
 // belong to the worker.
 type Replies interface {
-	// Take gives what has come, and returns how many replies that were. They may
-	// be other workers'. A batch is valid during the call.
-	Take(give func([]packet.Reply)) int
+	// Take gives what has come, about max replies at most of each place where they
+	// come from, and returns how many they were. They may be other workers'. A batch
+	// is valid during the call.
+	Take(max int, give func([]packet.Reply)) int
 	// Waiting reports whether something has come that no poller sees.
 	Waiting() bool
 	// Queued is how many replies wait. Any goroutine may call it.
 	Queued() int
-	// Claim tells which endpoints came into use and which went out of it, where
-	// single ones are claimed.
+	// Claim tells which endpoints came into use and which went out of it. It is
+	// called only where sessions have their clients' own addresses.
 	Claim(added, removed []packet.Endpoint)
-	// Urgent says whether the worker waits for replies, so that few of them are
-	// gathered before they are brought.
+	// Urgent says whether the worker waits for replies, so that they are brought at
+	// once instead of several together.
 	Urgent(bool)
 	// Attach lets p.Wait end when something has come; Detach ends that.
 	Attach(p *ring.Poller)
 	Detach()
 }
 
-// Worker is what who brings replies has to do with the worker that they are for.
-// Any goroutine may call it.
+// Worker is the worker as those see it that bring it replies. Any goroutine may
+// call its methods.
 type Worker interface {
 	Wake()
 	Do(func())
-	// Endpoints appends those in use to es. It belongs into Do.
+	// Endpoints appends those in use to es. It is to be called within Do.
 	Endpoints(es []packet.Endpoint) []packet.Endpoint
 }
 
-// Urgency is that of all workers together: replies are urgent while any of them
-// waits.
+// Urgency is whether any worker waits for replies.
 type Urgency struct {
 	tell func(bool)
 
 	mu sync.Mutex
-	n  int // workers
+	n  int // workers that wait
 }
 
-// NewUrgency tells tell of each change.
+// NewUrgency makes an urgency that calls tell at each change.
 func NewUrgency(tell func(bool)) *Urgency { return &Urgency{tell: tell} }
 
-// Change is a worker's that begins or ends to wait.
+// Change says that one worker has begun, or has ceased, to wait.
 func (u *Urgency) Change(urgent bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -75,5 +75,5 @@ func (u *Urgency) Urgent() bool {
 	return u.n > 0
 }
 
-// ErrOtherWay is of a reload that would have replies come another way.
+// ErrOtherWay refuses a reload that would have replies come another way.
 var ErrOtherWay = errors.New("intercept: replies come by intercepts or to this host, which does not change without a restart")

@@ -20,16 +20,16 @@ type Source interface {
 	// Take gives what has come, in the order of capture and max packets at most
 	// of each of its queues, and returns how many they were.
 	Take(now session.Time, max int, to Consumer) int
-	// Due is how long it is until something is to be taken that is there already;
-	// negative: there is nothing.
+	// Due is how long it is until the first packet that is there already is to be
+	// taken; negative: there is none.
 	Due(now session.Time) time.Duration
 	// Waiting reports whether something has come of which Due did not know.
 	Waiting() bool
-	// Lost reports whether the kernel dropped packets since it was asked last.
+	// Lost reports whether the kernel has dropped packets since the last call.
 	Lost() bool
-	// Match makes m what finds the clients' packets.
+	// Match has m find the clients' packets from now on.
 	Match(m *match.Matcher)
-	// Report is told the worker's load, behind each pass.
+	// Report tells the source the worker's load, after each pass.
 	Report(Load)
 	// Refuse gives all that has come to to.Refuse: tcpcopy ends.
 	Refuse(to Consumer)
@@ -44,8 +44,8 @@ type Consumer interface {
 	// Segment takes a client's segment of a transfer. Its Time is that of the
 	// capture, or 0 where that is long ago. It is valid during the call.
 	Segment(transfer int, g *packet.Segment)
-	// ClientTime says how far the clients of a recording are, and that what waits
-	// for them by their time is due.
+	// ClientTime says what time it is for the clients of a recording. What waits for
+	// them until then is due.
 	ClientTime(t session.Time)
 	// EndOfRecording says that no client of the recording sends anything more.
 	EndOfRecording()
@@ -53,7 +53,7 @@ type Consumer interface {
 	Refuse(g *packet.Segment)
 }
 
-// Load is what a worker has to do, and how much it may have.
+// Load is how much a worker holds, and how much it may hold.
 type Load struct {
 	Busy        int64 // sessions that keep the target busy
 	Sessions    int64
@@ -69,16 +69,21 @@ type Host interface {
 	AwaitReplies(context.Context) error
 	// Wake has a worker look at its source.
 	Wake(worker int)
-	// Sessions is how many are not over. It waits for the workers.
+	// Sessions is how many sessions are not over. It waits for the workers.
 	Sessions() int
+	// Totals are the counters of all workers, as far as these have published them.
 	Totals() account.Counters
 	// Summarize is to be called every SummaryEvery while packets are captured.
 	Summarize()
 	// Progress is told a few times a second how far a replay is.
 	Progress(recording.Progress)
-	// Patience is how long nothing may happen to the last sessions of a replay.
+	// Patience is how long a replay waits at its end for sessions to which nothing
+	// happens any more.
 	Patience() time.Duration
 }
 
 // SummaryEvery is how often the log tells what has been done.
 const SummaryEvery = 10 * time.Second
+
+// RecordingBegins is the clients' time at the beginning of a recording.
+const RecordingBegins = session.Second

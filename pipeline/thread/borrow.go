@@ -8,22 +8,22 @@ type borrowed struct {
 	returned chan struct{}
 }
 
-// Lender lends its capture to the first thread.
+// A Lender lends a capture to the first thread.
 type Lender struct {
 	threads *Threads
 	capture *borrowed
 }
 
-// Lend makes a lender of c. All are made before Run.
-func (ts *Threads) Lend(c Capture) *Lender {
+// Lender makes the lender of c. All are made before Run.
+func (ts *Threads) Lender(c Capture) *Lender {
 	b := &borrowed{c, make(chan struct{}, 1)}
 	ts.captures = append(ts.captures, b)
 	return &Lender{ts, b}
 }
 
-// Lend lets the first thread do the capture's passes, if it runs all workers
-// still, and returns when it has given the capture back. It reports false where
-// it did not take it.
+// Lend lets the first thread do the capture's passes and returns when it has given
+// the capture back. It returns false at once if that thread does not run all
+// workers at present.
 func (l *Lender) Lend() (taken bool) {
 	first := l.threads.threads[0]
 	first.own.Do(func() {
@@ -39,10 +39,10 @@ func (l *Lender) Lend() (taken bool) {
 	return taken
 }
 
-// Together reports whether the first thread would take it.
-func (l *Lender) Together() bool { return l.threads.together.Load() }
+// Wanted reports whether the first thread would take the capture.
+func (l *Lender) Wanted() bool { return l.threads.together.Load() }
 
-// giveBack ends what Lend began.
+// giveBack gives a capture back to who lent it.
 func (t *Thread) giveBack(c *borrowed) {
 	c.Detach()
 	t.captures = slices.DeleteFunc(t.captures, func(o *borrowed) bool { return o == c })

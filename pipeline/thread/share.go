@@ -6,19 +6,19 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
-// load is what the first thread measures.
+// load is what the first thread measures of itself, or of all threads.
 type load struct {
 	full   int          // windows in a row in which it hardly slept
-	began  session.Time // when the last window began
-	worked int64        // busy then
+	began  session.Time // when the present window began
+	worked int64        // until then, in us
 }
 
-// share gives the workers to their own threads, or has the first one run them
-// all, as the load wants it. It reports whether this thread's is gone.
+// share gives the workers to their own threads, or has the first one run them all,
+// depending on the load. It reports whether this thread has no worker any more.
 func (t *Thread) share() (gone bool) {
 	now, l := t.now, &t.load
 	switch {
-	case len(t.all.threads)+len(t.all.captures) == 1:
+	case len(t.all.threads)+len(t.all.captures) == 1: // there is nothing to share
 	case t != t.first():
 		return t.all.together.Load() && t.join()
 	case t.all.together.Load():
@@ -32,7 +32,7 @@ func (t *Thread) share() (gone bool) {
 			l.full = 0
 		}
 		l.began, l.worked = now, busy
-		if l.full >= 2 || t.losing() {
+		if l.full >= fullWindows || t.losing() {
 			t.spread()
 		}
 	case now-l.began >= calmWindow:
@@ -46,10 +46,11 @@ func (t *Thread) share() (gone bool) {
 	return false
 }
 
-// losing reports whether packets were lost of late.
+// losing reports whether a worker of the thread lost packets lately.
 func (t *Thread) losing() bool { return slices.ContainsFunc(t.workers, Worker.Losing) }
 
-// busy is what all threads worked, and the captures' own goroutines, in us.
+// busy is how long all threads, and the captures' own goroutines, have worked, in
+// us.
 func (ts *Threads) busy() (sum int64) {
 	for _, t := range ts.threads {
 		sum += t.busy.Load()
@@ -60,7 +61,7 @@ func (ts *Threads) busy() (sum int64) {
 	return sum
 }
 
-// gather has the other threads bring their workers.
+// gather has the other threads hand their workers to the first one.
 func (t *Thread) gather() {
 	t.all.together.Store(true)
 	t.all.changed()
@@ -83,15 +84,15 @@ func (t *Thread) spread() {
 			t.workers = slices.Delete(t.workers, i, i+1)
 			o.own.Leave()
 			o.add(o.own)
-			o.back <- struct{}{}
+			o.returned <- struct{}{}
 		}
 	}
 }
 
-// join hands its worker to the first thread, if that still runs. Nobody sleeps
-// over what reaches a queue of the worker meanwhile: who puts it there and then
-// wakes the old thread, which is awake, did so before the new one looks at the
-// queue.
+// join hands the thread's worker to the first thread, if that still runs all. What
+// reaches a queue of the worker meanwhile is not slept over: whoever puts it there
+// wakes the old thread, which is awake, and has put it there before the new thread
+// looks at the queue for the first time.
 func (t *Thread) join() (joined bool) {
 	w := t.own
 	w.Leave()

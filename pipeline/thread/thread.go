@@ -25,7 +25,7 @@ type Thread struct {
 	tx          *ring.Tx
 	workers     []Worker      // that it runs now
 	captures    []*borrowed   // whose passes it does now
-	back        chan struct{} // its own worker is its own again
+	returned    chan struct{} // its own worker has come back to it
 	now         session.Time  // the end of the last round
 	busy        atomic.Int64  // time spent in rounds, us
 	longestRest time.Duration
@@ -55,18 +55,18 @@ func (t *Thread) run() {
 		}
 	}
 	if t != t.first() {
-		<-t.back
+		<-t.returned
 	}
 	for !t.all.ending() {
 		n, behind := t.round()
 		if t.share() {
-			<-t.back
+			<-t.returned
 			continue
 		}
 		switch {
 		case n == 0:
 			t.sleep()
-		case n >= fullRound:
+		case n >= t.all.passSize: // more is waiting
 		case !behind:
 			t.poller.Rest(n, t.longestRest)
 		case n >= batchWorthwhile:
@@ -82,7 +82,7 @@ func (t *Thread) run() {
 }
 
 // round does the captures' passes, then the workers', and transmits. It returns
-// how much there was to do, and whether a copy is behind.
+// how many packets and replies there were, and whether a worker is behind.
 func (t *Thread) round() (n int, behind bool) {
 	began := t.clock.Now()
 	if t.all.yield && t.all.together.Load() {
@@ -118,14 +118,14 @@ func (t *Thread) sleep() {
 	if len(t.captures) > 0 && (timeout < 0 || timeout > capturePause) {
 		timeout = capturePause
 	}
-	// Of an interface that was deleted its capture tells.
+	// That an interface was deleted is told by its capture.
 	if err := t.poller.Wait(timeout, t.waiting); err != nil && !errors.Is(err, ring.ErrGone) {
 		t.log.Error("waiting for packets", "error", err)
 	}
 }
 
-// waiting reports whether there is something that it is not to sleep over: a
-// queue of what it runs holds something, or the work is over.
+// waiting reports whether the thread must not sleep: a queue of a worker that it
+// runs holds something, or the work is over.
 func (t *Thread) waiting() bool {
 	return t.all.ending() || slices.ContainsFunc(t.workers, Worker.Waiting)
 }

@@ -20,6 +20,7 @@ type doer struct {
 	poller *ring.Poller
 	asked  []func()
 	ended  chan struct{}
+	behind bool         // its thread sleeps instead of resting
 	run    *ring.Poller // of the thread of the last pass
 }
 
@@ -69,7 +70,7 @@ func (d *doer) Do(f func()) {
 }
 
 func (d *doer) Sent(bool)              {}
-func (d *doer) Behind() bool           { return false }
+func (d *doer) Behind() bool           { return d.behind }
 func (d *doer) Losing() bool           { return false }
 func (d *doer) Timeout() time.Duration { return -1 }
 func (d *doer) Leave()                 {}
@@ -87,7 +88,7 @@ func newThreads(t *testing.T, n int, cpus ...int) (*Threads, []*doer) {
 		doers[i] = newDoer()
 		workers[i] = doers[i]
 	}
-	ts, err := New(Config{Conf: c, Clock: clock.New(), OnChange: func(int) {}, Log: slog.New(slog.DiscardHandler)}, workers)
+	ts, err := New(Config{Conf: c, Clock: clock.New(), PassSize: 256, OnChange: func(int) {}, Log: slog.New(slog.DiscardHandler)}, workers)
 	testbed.Must(t, err)
 	t.Cleanup(ts.Close)
 	return ts, doers
@@ -155,14 +156,18 @@ func TestOneThreadRunsAllWorkersWhileItHasTheTime(t *testing.T) {
 
 func TestWhatIsAskedOfAWorkerIsDoneWhoeverRunsIt(t *testing.T) {
 	ts, doers := newThreads(t, 4)
+	for _, d := range doers {
+		d.behind = true // a rest ends by itself, a sleep only if the worker is woken
+	}
 	start(t, ts)
 	ctx, stop := context.WithCancel(context.Background())
 	var changing, asking sync.WaitGroup
 	changing.Go(func() {
 		for ctx.Err() == nil {
 			overload(ts)
-			calmDown(ts)
-			time.Sleep(time.Millisecond)
+			for !ts.together.Load() && ctx.Err() == nil {
+				calmDown(ts)
+			}
 		}
 	})
 	for _, d := range doers {
@@ -223,7 +228,7 @@ func (l *lent) Busy() time.Duration { return 0 }
 func TestTheFirstThreadDoesACapturesPassesWhileItHasTheTime(t *testing.T) {
 	ts, _ := newThreads(t, 2)
 	c := &lent{}
-	lender := ts.Lend(c)
+	lender := ts.Lender(c)
 	start(t, ts)
 	returned := make(chan bool)
 	go func() { returned <- lender.Lend() }()

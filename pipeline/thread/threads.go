@@ -19,6 +19,9 @@ import (
 type Config struct {
 	Conf  *conf.Tcpcopy
 	Clock clock.Clock
+	// PassSize is how much a pass of a worker takes of one queue at most: a round
+	// with so much to do is followed by another one at once.
+	PassSize int
 	// OnChange is called whenever another number of threads runs the workers.
 	OnChange func(running int)
 	Log      *slog.Logger
@@ -27,18 +30,20 @@ type Config struct {
 // Threads run all workers.
 type Threads struct {
 	threads  []*Thread
+	captures []*borrowed // all that the first thread may do the passes of
+	passSize int
 	onChange func(int)
-	yield    bool
+	yield    bool // other goroutines have a turn in each round of a thread that is alone
 	done     chan struct{}
 
-	// What the first thread decides:
-	together atomic.Bool // it is to run all workers, and to do captures' passes
-	captures []*borrowed // that there are
+	// together is whether the first thread is to run all workers and to do the
+	// captures' passes, as it has decided.
+	together atomic.Bool
 }
 
 // New gives each worker a thread. The first one runs them all.
 func New(c Config, workers []Worker) (_ *Threads, err error) {
-	ts := &Threads{onChange: c.OnChange, yield: OneP(c.Conf), done: make(chan struct{})}
+	ts := &Threads{passSize: c.PassSize, onChange: c.OnChange, yield: OneP(c.Conf), done: make(chan struct{})}
 	mode := ring.Link
 	if c.Conf.SendMode == conf.SendRaw {
 		mode = ring.Raw
@@ -49,7 +54,7 @@ func New(c Config, workers []Worker) (_ *Threads, err error) {
 		}
 	}()
 	for i, w := range workers {
-		t := &Thread{all: ts, own: w, index: i, cpu: anyCPU, clock: c.Clock, log: c.Log, back: make(chan struct{}, 1), longestRest: ring.MaxRest}
+		t := &Thread{all: ts, own: w, index: i, cpu: anyCPU, clock: c.Clock, log: c.Log, returned: make(chan struct{}, 1), longestRest: ring.MaxRest}
 		ts.threads = append(ts.threads, t)
 		if cpus := c.Conf.CPUs; len(cpus) > 0 {
 			t.cpu = cpus[i%len(cpus)]

@@ -31,14 +31,7 @@ type admission struct {
 	below uint64 // hashes of clients that are within the share at the moment
 }
 
-// refusedFor is how long a client that was left out stays so, in ms.
-const refusedFor = 120_000
-
-// lossFor is how long a loss keeps new clients out: until the counters are
-// published twice more under load, of which each looks for another loss.
-const lossFor = 2 * publishEvery
-
-// newAdmission makes that of one of n workers.
+// newAdmission makes the admission of one of n workers.
 func newAdmission(c *conf.Tcpcopy, n int, seed uint64, now session.Time) admission {
 	a := admission{refused: flow.NewRest(refusedFor, seed), from: min(0.01, c.Percent/100)}
 	a.configure(c, n)
@@ -90,10 +83,11 @@ func (a *admission) update(now session.Time) {
 // copied whole or not at all, also after a restart.
 func (a *admission) within(client packet.Endpoint) bool { return client.Hash(sampleSeed) <= a.below }
 
+// sampleSeed is the same at every start, so that the choice is, too.
 const sampleSeed = 0x7463706372796f70
 
-// bucket is a token bucket. It may be overdrawn by one taker, and fills up to
-// what a second brings.
+// bucket is a token bucket that holds what a second brings. The last taker may
+// overdraw it.
 type bucket struct {
 	rate, tokens, most float64 // rate 0: no limit
 	at                 session.Time

@@ -8,10 +8,10 @@ import (
 
 // control is how other goroutines have the worker do something.
 type control struct {
-	poller *atomic.Pointer[ring.Poller] // of the thread that runs the worker
-	asked  chan func()
-	n      *atomic.Int32 // waiting in asked
-	ended  chan struct{}
+	poller  *atomic.Pointer[ring.Poller] // of the thread that runs the worker
+	asked   chan func()
+	pending *atomic.Int32 // functions in asked, or about to be
+	ended   chan struct{}
 }
 
 func newControl() control {
@@ -21,10 +21,10 @@ func newControl() control {
 // Wake has the worker look at its queues. Any goroutine may call it.
 func (w *Worker) Wake() { w.control.poller.Load().Wake() }
 
-// End lets nobody wait for the worker any more: it does no more passes.
+// End says that the worker does no more passes, so that nobody waits for it.
 func (w *Worker) End() { close(w.control.ended) }
 
-// Ended is closed behind the worker's last pass.
+// Ended is closed after the worker's last pass.
 func (w *Worker) Ended() <-chan struct{} { return w.control.ended }
 
 // Do runs f in the worker, and returns when it has, or the worker has ended. Any
@@ -32,7 +32,7 @@ func (w *Worker) Ended() <-chan struct{} { return w.control.ended }
 func (w *Worker) Do(f func()) {
 	c := &w.control
 	ran := make(chan struct{})
-	c.n.Add(1)
+	c.pending.Add(1)
 	select {
 	case c.asked <- func() { f(); close(ran) }:
 	case <-c.ended:
@@ -45,7 +45,7 @@ func (w *Worker) Do(f func()) {
 	}
 }
 
-func (c *control) waiting() bool { return c.n.Load() > 0 }
+func (c *control) waiting() bool { return c.pending.Load() > 0 }
 
 // run does what was asked, and returns 1 if anything was.
 func (c *control) run() int {
@@ -55,7 +55,7 @@ func (c *control) run() int {
 	for {
 		select {
 		case f := <-c.asked:
-			c.n.Add(-1)
+			c.pending.Add(-1)
 			f()
 		default:
 			return 1

@@ -10,10 +10,6 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
-// timeWait is how long Linux keeps a connection in TIME-WAIT, in ms
-// (TCP_TIMEWAIT_LEN, include/net/tcp.h).
-const timeWait = 60_000
-
 // endpoints are those that sessions show to their targets.
 type endpoints struct {
 	seed     uint64
@@ -63,7 +59,7 @@ func (p *endpoints) assign(i uint32, s *session.Session, copy uint16, now sessio
 		return p.free.Choose(s.ClientEnd, copy, s.Target.Addr, again, used)
 	}
 	e, ok := choose(func(e packet.Endpoint) bool { return p.find(e) != 0 || p.resting.Has(e) })
-	if !ok { // sooner than it should rather than not at all
+	if !ok { // rather one that still rests than none
 		e, ok = choose(func(e packet.Endpoint) bool { return p.find(e) != 0 })
 	}
 	if !ok {
@@ -96,7 +92,8 @@ func (p *endpoints) release(i uint32, s *session.Session, now session.Time) {
 	}
 }
 
-// cancel removes e from a list of this pass, where the opposite is wanted now.
+// cancel takes e out of the list of what was to be told of this pass, if it is
+// there: the opposite has happened since. It reports whether it was.
 func cancel(list *[]packet.Endpoint, e packet.Endpoint) bool {
 	i := slices.Index(*list, e)
 	if i >= 0 {

@@ -10,7 +10,7 @@ func (w *Worker) touch(i uint32, s *session.Session) {
 	}
 }
 
-// fire is the timers': a session's deadline may have come.
+// fire is called by the timers: a deadline of session i may have come.
 func (w *Worker) fire(i uint32) {
 	s := w.table.at(i)
 	if w.timers.due(s, w.core, w.now) {
@@ -47,7 +47,7 @@ func (w *Worker) flush() (behind bool) {
 		}
 		w.timers.arm(i, s, w.core)
 	}
-	behind = late > len(t.dirty)/8
+	behind = late > len(t.dirty)/behindShare
 	t.dirty = t.dirty[:0]
 	return behind
 }

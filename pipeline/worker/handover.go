@@ -8,13 +8,6 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/source"
 )
 
-const (
-	// segmentsLen and repliesLen are the queues between two workers. Segments are
-	// handed over at most for moments, replies as long as a link is down.
-	segmentsLen = 1024
-	repliesLen  = 1 << 14
-)
-
 // handover is the queues between workers, for what reached another worker than
 // its session's.
 type handover struct {
@@ -50,9 +43,9 @@ func (h *handover) count() int { return len(h.woken) }
 // owner is the worker that owns the port of a client, or of a session.
 func (h *handover) owner(port uint16) int { return packet.Shard(port, len(h.woken)) }
 
-// segment passes a segment to its owner. That is the exception: the fanout
-// program sends packets to the right ring, but for moments in which an interface
-// comes up.
+// segment passes a segment to its owner. That is the exception: the kernel's fanout
+// program puts packets into their owner's ring, except for moments in which an
+// interface comes up.
 func (h *handover) segment(to int, m *match.Matcher, transfer int, g *packet.Segment) {
 	p := h.parcels.Pack(m, transfer, g)
 	if h.peers[to].handover.segments[h.index].Push(p) == 0 {
@@ -105,7 +98,7 @@ func (h *handover) queued() (n int) {
 func (w *Worker) takeHanded() (n int) {
 	h := &w.handover
 	for _, q := range h.segments {
-		for p := q.Peek(); p != nil && n < passSize; p = q.Peek() {
+		for p := q.Peek(); p != nil && n < PassSize; p = q.Peek() {
 			w.counter.TakenOver++
 			if p.Of(w.matcher) {
 				w.segment(p.Transfer, &p.Segment)

@@ -98,15 +98,15 @@ func (w *Worker) EndOfRecording() {
 	w.Sessions(func(s *session.Session) { w.core.Finish(s, w.now) })
 }
 
-// Refuse implements source.Consumer.
+// Refuse implements source.Consumer: tcpcopy is ending.
 func (w *Worker) Refuse(g *packet.Segment) { w.counter.Drop(account.ShuttingDown, g) }
 
 // takeReplies takes what the targets answered, and what other workers handed
 // over of it.
 func (w *Worker) takeReplies() int {
-	n := w.replies.Take(w.take)
+	n := w.replies.Take(PassSize, w.take)
 	for _, q := range w.handover.replies {
-		for k := 0; k < passSize; k++ {
+		for k := 0; k < PassSize; k++ {
 			r := q.Peek()
 			if r == nil {
 				break
@@ -119,8 +119,8 @@ func (w *Worker) takeReplies() int {
 	return n
 }
 
-// takeBatch takes replies. They are this worker's only, where each worker reads
-// one link and all are up.
+// takeBatch takes replies. All are this worker's as long as each worker reads one
+// link and all links are up.
 func (w *Worker) takeBatch(batch []packet.Reply) {
 	for k := range batch {
 		r := &batch[k]

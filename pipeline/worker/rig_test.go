@@ -39,7 +39,7 @@ type noReplies struct{ told []bool }
 
 var _ replies.Replies = (*noReplies)(nil)
 
-func (*noReplies) Take(func([]packet.Reply)) int          { return 0 }
+func (*noReplies) Take(int, func([]packet.Reply)) int     { return 0 }
 func (*noReplies) Waiting() bool                          { return false }
 func (*noReplies) Queued() int                            { return 0 }
 func (*noReplies) Claim(added, removed []packet.Endpoint) {}

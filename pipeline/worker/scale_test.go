@@ -57,7 +57,7 @@ func newClienteles(t testing.TB, n int) (cs []*clientele) {
 // open brings n more clients, in rounds as a ring would.
 func (c *clientele) open(n int) {
 	for n > 0 {
-		k := min(n, passSize)
+		k := min(n, PassSize)
 		c.some(k)
 		n -= k
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/flow"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/source"
 )
 
 // timers are the sessions' deadlines. What waits for the client of a recording
@@ -12,15 +13,12 @@ import (
 type timers struct {
 	wheel   flow.Wheel
 	clients flow.Wheel
-	reached session.Time // of the clients of a recording
+	reached session.Time // the time of a recording's clients
 }
-
-// RecordingBegins is the clients' time at the beginning of a recording.
-const RecordingBegins = session.Second
 
 func (t *timers) start(now session.Time) {
 	t.wheel.Start(millis(now))
-	t.reached = RecordingBegins
+	t.reached = source.RecordingBegins
 	t.clients.Start(millis(t.reached))
 }
 
@@ -63,7 +61,7 @@ func (t *timers) timeout(now session.Time) time.Duration {
 // bytes is the memory that the timers take.
 func (t *timers) bytes() int64 { return t.wheel.Bytes() + t.clients.Bytes() }
 
-// millis is a wheel's time.
+// millis is t in a wheel's unit.
 func millis(t session.Time) int64 { return int64(t / session.Millisecond) }
 
 // roundUp is the tick of a wheel by which d has come.

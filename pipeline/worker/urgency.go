@@ -6,26 +6,16 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
-// urgency follows whether the copy is behind in most passes: then requests wait
-// for answers to those before them, and who brings replies must not gather them. A
-// client that sends as fast as it is answered is copied as fast as the answers
-// come.
+// urgency follows whether the copy is behind in most passes. If it is, requests wait
+// for the answers to those before them, and replies must be brought at once instead
+// of several together: a client that sends as fast as it is answered can be copied
+// only as fast as the target's answers come.
 type urgency struct {
 	tell   func(bool)
-	share  int // of the passes of late that were behind, of wholeShare
+	share  int // of the last passes that were behind, in parts of wholeShare
 	urgent bool
 	busyAt session.Time
 }
-
-const (
-	wholeShare = 1 << 10
-	// Urgent from three quarters of the passes on, until an eighth: between them
-	// it stays, so that not every moment is told.
-	urgentFrom  = 3 << 8
-	urgentUntil = 1 << 7
-	// urgentFor is how long a worker without work stays urgent.
-	urgentFor = 100 * session.Millisecond
-)
 
 // follow takes note of a pass with n things to do.
 func (u *urgency) follow(now session.Time, n int, behind bool) {
@@ -41,7 +31,7 @@ func (u *urgency) follow(now session.Time, n int, behind bool) {
 	if behind {
 		share = wholeShare
 	}
-	u.share += (share - u.share) / 8
+	u.share += (share - u.share) / urgencyMean
 	u.set(u.share > urgentFrom || u.urgent && u.share > urgentUntil)
 }
 

@@ -1,14 +1,3 @@
-// Package worker is one shard of a tcpcopy: it owns the sessions of the clients
-// whose ports are its own, and runs their packets to completion.
-//
-// It knows sessions, and by small interfaces where clients' segments and targets'
-// replies come from. It does not know rings, files, links, or which thread runs
-// it.
-//
-// The life of a packet is Pass, top to bottom: source.Take gives a client's
-// segment to Worker.Segment (intake.go), package session decides what follows,
-// Worker.flush (flush.go) lets the session send, sender.Send (sender.go) writes
-// headers into the batch, and the thread transmits it.
 package worker
 
 import (
@@ -27,14 +16,6 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
-const (
-	// passSize is how many frames, replies or handed segments are taken of each
-	// queue in a pass, before the batch is sent.
-	passSize = 256
-	// publishEvery is how often counters are published under load.
-	publishEvery = 100 * session.Millisecond
-)
-
 // Config makes workers.
 type Config struct {
 	Conf     *conf.Tcpcopy
@@ -48,8 +29,8 @@ type Config struct {
 	seed uint64 // of hash tables
 }
 
-// New makes workers that know each other. Before its first pass each wants
-// StartClock and MoveTo.
+// New makes workers that know each other. StartClock and MoveTo of each are to be
+// called before its first pass.
 func New(c Config) (all []*Worker, err error) {
 	var seed [8]byte
 	if _, err := rand.Read(seed[:]); err != nil {
@@ -65,8 +46,8 @@ func New(c Config) (all []*Worker, err error) {
 	return all, nil
 }
 
-// A Worker owns the sessions of one shard. Nothing else touches its fields, but
-// for Wake, Do and what is published.
+// A Worker owns the sessions of one shard. Only the thread that runs it touches its
+// fields; others call Wake, Do and Ended, and read what is published.
 type Worker struct {
 	account.Published
 
@@ -78,7 +59,7 @@ type Worker struct {
 
 	now         session.Time
 	publishedAt session.Time
-	behind      bool // most sessions of this pass go on when the target has answered
+	behind      bool // the last pass was; see behindShare
 
 	core      *session.Core
 	table     table
@@ -90,7 +71,7 @@ type Worker struct {
 	urgency   urgency
 	control   control
 
-	take func([]packet.Reply) // takeBatch
+	take func([]packet.Reply) // takeBatch, made once because a method value allocates
 }
 
 func newWorker(c *Config, index int) *Worker {
@@ -113,7 +94,7 @@ func newWorker(c *Config, index int) *Worker {
 	return w
 }
 
-// SessionConfig is what sessions have of cfg.
+// SessionConfig is the part of cfg that is for sessions.
 func SessionConfig(cfg *conf.Tcpcopy) session.Config {
 	return session.Config{
 		NoWait:       cfg.NoWait,
@@ -127,7 +108,7 @@ func SessionConfig(cfg *conf.Tcpcopy) session.Config {
 	}
 }
 
-// limit bounds the worker's sessions as cfg says.
+// limit gives the worker its part of the bounds of cfg.
 func (w *Worker) limit(cfg *conf.Tcpcopy) {
 	n := w.handover.count()
 	own := SessionConfig(cfg)
@@ -162,7 +143,7 @@ func (w *Worker) Pass() int {
 	w.now = w.clock.Now()
 	w.admission.update(w.now)
 	w.endpoints.expire(w.now)
-	n := w.source.Take(w.now, passSize, w)
+	n := w.source.Take(w.now, PassSize, w)
 	w.timers.advanceClients(w.fire)
 	n += w.takeHanded()
 	n += w.takeReplies()
@@ -187,8 +168,8 @@ func (w *Worker) Sent(idle bool) {
 	}
 }
 
-// Behind reports whether requests of the last pass wait for the answers to those
-// before them.
+// Behind reports whether many requests of the last pass wait for the answers to
+// those before them.
 func (w *Worker) Behind() bool { return w.behind }
 
 // Losing reports whether the kernel dropped packets of late.
@@ -218,8 +199,7 @@ func (w *Worker) Timeout() time.Duration {
 	return sooner(w.timers.timeout(now), sooner(w.source.Due(now), w.urgency.timeout()))
 }
 
-// sooner is the shorter of two times to sleep, of which the negative ones are for
-// ever.
+// sooner is the shorter of two times to sleep. A negative one means for ever.
 func sooner(a, b time.Duration) time.Duration {
 	if a < 0 || b >= 0 && b < a {
 		return b
@@ -269,7 +249,7 @@ func (w *Worker) Sessions(f func(*session.Session)) {
 	})
 }
 
-// Len is how many sessions there are, and of a transfer.
+// Len is how many sessions there are, LenOf how many of a transfer.
 func (w *Worker) Len() int               { return w.table.slab.Len() }
 func (w *Worker) LenOf(transfer int) int { return w.table.byTransfer[transfer] }
 

@@ -39,7 +39,7 @@ type Appliance struct {
 	conf  *conf.Process
 	level *slog.LevelVar
 	out   *logFile
-	tell  func(*logFile) error // leaves the terminal and the daemon's parent
+	tell  func(*logFile) error // tells the process that started a daemon, and leaves the terminal
 	ready atomic.Bool
 
 	manager *notifier
@@ -67,19 +67,19 @@ type Tool interface {
 	// Beat returns when everything that moves packets has come round once more,
 	// or has ended.
 	Beat()
-	// Status is how it goes, on one line.
+	// Status says in one line how far the work is.
 	Status() string
 }
 
-// Readiness is of tools that may lose what they need while they run.
+// Readiness is implemented by tools that may lose what they need while they run.
 type Readiness interface {
 	// Ready tells why the tool does nothing of use at present; it is nil while
 	// it works.
 	Ready() error
 }
 
-// InputError marks an error of Run that is of what the tool was given to read:
-// Main returns 2, as for what Parse finds wrong.
+// InputError marks an error of Run whose cause is in what the tool was given to read.
+// Main returns 2 then, as it does for an error of Parse.
 type InputError struct{ Err error }
 
 func (e *InputError) Error() string { return e.Err.Error() }
@@ -153,7 +153,7 @@ func check(name string, tool Tool) int {
 	return exitOK
 }
 
-// host runs the tool between the opening and the closing of what it lives in.
+// host opens log, pid file and listener, runs the tool, and closes them.
 func (a *Appliance) host() (err error) {
 	c := a.conf
 	if a.out, err = openLog(c.LogFile); err != nil {

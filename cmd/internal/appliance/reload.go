@@ -15,7 +15,7 @@ import (
 func (a *Appliance) hangup() {
 	if !a.ready.Load() {
 		a.reopen()
-		a.Log.Warn("starting yet: the configuration is not reloaded")
+		a.Log.Warn("still starting: the configuration is not reloaded; send the signal again")
 		return
 	}
 	a.manager.reloading()

@@ -87,8 +87,17 @@ func Connect(t testing.TB) {
 	l, err := netlink.LinkByName("eth0")
 	Must(t, err)
 	Must(t, netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 1, 2, 1), Mask: net.CIDRMask(24, 32)}}))
+	AddNeighbour(t, Target.Addr())
+}
+
+// AddNeighbour has eth0 know a MAC address for addr, so that nothing waits for
+// an answer to ARP that does not come.
+func AddNeighbour(t testing.TB, addr netip.Addr) {
+	t.Helper()
+	l, err := netlink.LinkByName("eth0")
+	Must(t, err)
 	Must(t, netlink.NeighSet(&netlink.Neigh{
-		LinkIndex: l.Attrs().Index, IP: Target.Addr().AsSlice(),
+		LinkIndex: l.Attrs().Index, IP: addr.AsSlice(),
 		State: netlink.NUD_PERMANENT, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1},
 	}))
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/thread"
 )
 
-// allWithin is how long a replay waits for its intercepts.
+// allWithin is how long a replay waits until every intercept is linked.
 const allWithin = 30 * time.Second
 
 // Links are those to all intercepts. A reply may come through any of them.
@@ -78,7 +78,7 @@ func New(cfg *conf.Tcpcopy, n int, log *slog.Logger) (*Links, error) {
 // Reader is that of worker i.
 func (l *Links) Reader(i int) replies.Replies { return l.readers[i] }
 
-// Serve tells who worker i is. It belongs before Start.
+// Serve tells who worker i is. It is to be called before Start.
 func (l *Links) Serve(i int, w replies.Worker) { l.workers[i] = w }
 
 // to returns the intercepts at addrs: those of old where there are, and others,
@@ -132,10 +132,10 @@ func (l *Links) inUse(yield func(packet.Endpoint)) {
 	}
 }
 
-// Lend does nothing: workers read their links themselves.
-func (l *Links) Lend(*thread.Threads) {}
+// LendTo does nothing: workers read their links themselves.
+func (l *Links) LendTo(*thread.Threads) {}
 
-// Start keeps the links up until ctx is done, and Wait is for that.
+// Start keeps the links up until ctx is done; Wait waits for the end.
 func (l *Links) Start(ctx context.Context, _ func() account.Counters) {
 	l.ctx = ctx
 	for _, x := range *l.now.Load() {
@@ -153,7 +153,7 @@ func (l *Links) start(x *intercept) {
 	})
 }
 
-// Wait returns when what Start began is over.
+// Wait returns when all that Start began has ended.
 func (l *Links) Wait() { l.running.Wait() }
 
 // Prepare checks whether the links can become those of next. What it returns
@@ -218,7 +218,7 @@ func (l *Links) Await(ctx context.Context) error {
 	}
 }
 
-// Up is how many intercepts there is an open link to, and of how many.
+// Up is to how many intercepts there is an open link, and how many there are.
 func (l *Links) Up() (up, all int) {
 	now := *l.now.Load()
 	for _, x := range now {
@@ -229,7 +229,7 @@ func (l *Links) Up() (up, all int) {
 	return up, len(now)
 }
 
-// Status says it in a few words.
+// Status says how many are linked, in a few words.
 func (l *Links) Status() string {
 	up, all := l.Up()
 	return fmt.Sprintf("%d of %d intercepts linked", up, all)

@@ -33,7 +33,7 @@ func (r *Reader) claimAt(all []*intercept) {
 }
 
 // Take implements replies.Replies: of each link it takes what one read gives.
-func (r *Reader) Take(give func([]packet.Reply)) (n int) {
+func (r *Reader) Take(_ int, give func([]packet.Reply)) (n int) {
 	for i := 0; i < len(r.inlets); {
 		in := r.inlets[i]
 		k, open := in.Read(give)

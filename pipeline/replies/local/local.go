@@ -31,14 +31,23 @@ import (
 )
 
 const (
-	// heldReplies is how many answers to SYNs wait for their session's claim: of a
-	// large pass the first SYNs go out before it. They wait for heldFor at most.
+	// queueLen is the length of the queue of replies to a worker.
+	queueLen = 1 << 14
+	// heldReplies is how many answers to SYNs may wait for their session's claim,
+	// for heldFor at most: the first SYNs of a large pass go out before the claims
+	// of that pass are known.
 	heldReplies = 1 << 14
 	heldFor     = time.Minute
-	sweepEvery  = 500 * time.Millisecond
+	// sweepEvery is how often replies that waited for too long are given up, and the
+	// counters are looked at for targets that do not answer.
+	sweepEvery = 500 * time.Millisecond
+	// noReplyWarning is how long SYNs may go unanswered before the log warns, and
+	// noReplyWarningInterval how often it does so then.
+	noReplyWarning         = 3 * time.Second
+	noReplyWarningInterval = 30 * time.Second
 )
 
-// Replies are those that this host captures. They are a sink of the router's.
+// Replies are those that this host captures. The router delivers to them.
 type Replies struct {
 	conf     *conf.Tcpcopy
 	log      *slog.Logger
@@ -67,8 +76,8 @@ type interfaceReplies struct {
 type lender interface {
 	// Lend returns when a thread that took the capture has given it back.
 	Lend() (taken bool)
-	// Together reports whether one would take it.
-	Together() bool
+	// Wanted reports whether a thread would take it.
+	Wanted() bool
 }
 
 // Attach and Detach are for the thread that does the passes.
@@ -123,7 +132,7 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, n int, log *slog.Logger) (_ *Repl
 	return l, nil
 }
 
-// program is a capture of what m's targets answer.
+// program is the configuration of a capture of what m's targets answer.
 func program(m *match.Matcher) (capture.Config, error) {
 	var from []string
 	for _, t := range m.Transfers {
@@ -169,19 +178,19 @@ func printed(names []string) []string {
 // Reader is that of worker i.
 func (l *Replies) Reader(i int) replies.Replies { return l.readers[i] }
 
-// Serve tells who worker i is. It belongs before Start.
+// Serve tells who worker i is. It is to be called before Start.
 func (l *Replies) Serve(i int, w replies.Worker) { l.workers[i] = w }
 
-// Lend lets the first of ts read the replies while it has the time. It belongs
-// before Start.
-func (l *Replies) Lend(ts *thread.Threads) {
+// LendTo lets the first of ts read the replies while it has the time. It is to be
+// called before Start.
+func (l *Replies) LendTo(ts *thread.Threads) {
 	for _, c := range l.captures {
-		c.lender = ts.Lend(c)
+		c.lender = ts.Lender(c)
 	}
 }
 
-// Start captures until ctx is done, and Wait is for that. totals are what is looked
-// at for targets that do not answer.
+// Start captures until ctx is done; Wait waits for the end. totals shows whether
+// targets answer.
 func (l *Replies) Start(ctx context.Context, totals func() account.Counters) {
 	for _, c := range l.captures {
 		l.running.Go(func() { c.capture.Run(ctx) })
@@ -191,7 +200,7 @@ func (l *Replies) Start(ctx context.Context, totals func() account.Counters) {
 	l.running.Go(func() { l.sweep(ctx, totals) })
 }
 
-// Wait returns when what Start began is over.
+// Wait returns when all that Start began has ended.
 func (l *Replies) Wait() { l.running.Wait() }
 
 // read has c read until ctx is done: by the workers' first thread while that runs
@@ -201,7 +210,7 @@ func (l *Replies) read(ctx context.Context, c *interfaceReplies) {
 		if c.lender.Lend() {
 			continue
 		}
-		if err := c.Work(ctx, c.lender.Together); err != nil {
+		if err := c.Work(ctx, c.lender.Wanted); err != nil {
 			l.log.Error("capture of replies ended", "interface", c.Name(), "error", err)
 			return
 		}
@@ -277,13 +286,6 @@ func (l *Replies) Err() error {
 	return nil
 }
 
-// Beat returns when each capture has looked for replies once more.
-func (l *Replies) Beat() {
-	for _, c := range l.captures {
-		c.Capture.Beat()
-	}
-}
-
 // Status says nothing of intercepts.
 func (l *Replies) Status() string { return "0 of 0 intercepts linked" }
 
@@ -293,7 +295,7 @@ func (l *Replies) Attrs() []any { return nil }
 // AddTo adds the replies that were lost on the way to a worker.
 func (l *Replies) AddTo(c *account.Counters) { c.RepliesLost += l.lost.Load() }
 
-// Close frees what is open. Start's work is over.
+// Close frees what is open. It is to be called after Wait.
 func (l *Replies) Close() {
 	if l.guard != nil {
 		l.guard.Close()

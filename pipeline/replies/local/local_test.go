@@ -41,7 +41,7 @@ func (w *taker) run(ctx context.Context) {
 			return
 		case <-w.woken:
 			for w.replies.Waiting() {
-				w.taken.Add(uint64(w.replies.Take(func([]packet.Reply) {})))
+				w.taken.Add(uint64(w.replies.Take(256, func([]packet.Reply) {})))
 			}
 		}
 	}
@@ -56,7 +56,7 @@ type first struct {
 	ctx           context.Context
 }
 
-func (f *first) Together() bool { return f.hasTime.Load() }
+func (f *first) Wanted() bool { return f.hasTime.Load() }
 
 func (f *first) Lend() bool {
 	if !f.hasTime.Load() {

@@ -7,13 +7,6 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/ring"
 )
 
-const (
-	// queueLen is the queue of replies to a worker.
-	queueLen = 1 << 14
-	// takeMost is how many of them are taken in a pass.
-	takeMost = 256
-)
-
 // Reader is the queue of one worker's replies.
 type Reader struct {
 	all   *Replies
@@ -45,9 +38,9 @@ func (l *Replies) Deliver(batch []packet.Reply) {
 }
 
 // Take implements replies.Replies.
-func (r *Reader) Take(give func([]packet.Reply)) (n int) {
-	for n < takeMost {
-		batch := r.queue.Batch(takeMost - n)
+func (r *Reader) Take(max int, give func([]packet.Reply)) (n int) {
+	for n < max {
+		batch := r.queue.Batch(max - n)
 		if len(batch) == 0 {
 			break
 		}

@@ -12,29 +12,23 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/reply"
 )
 
-const (
-	// noReplyWarning is how long SYNs may go unanswered before that is told, and
-	// noReplyWarningInterval how often then.
-	noReplyWarning         = 3 * time.Second
-	noReplyWarningInterval = 30 * time.Second
-)
-
 var errMoved = errors.New("transfer: replies are captured on this host, for the targets of the start only; restart it")
 
-// silence is whether any target answers.
+// silence is since when no target has answered.
 type silence struct {
-	asked, told time.Time // the first SYN was sent; that it was not answered was told
+	asked  time.Time // the first SYN was seen to be sent
+	warned time.Time // the log warned last
 }
 
-// watchSilence tells of replies that do not come.
+// watchSilence warns when no reply to any SYN comes.
 func (l *Replies) watchSilence(now time.Time, c *account.Counters) {
 	q, s := &l.silence, &c.Session
 	switch {
 	case s.Opened == 0 || s.Established+s.Refused > 0:
 	case q.asked.IsZero():
 		q.asked = now
-	case now.Sub(q.asked) >= noReplyWarning && now.Sub(q.told) >= noReplyWarningInterval:
-		q.told = now
+	case now.Sub(q.asked) >= noReplyWarning && now.Sub(q.warned) >= noReplyWarningInterval:
+		q.warned = now
 		l.log.Warn("no answer to any SYN: the route back to this host is missing, or the target does not listen, or something between drops the packets",
 			"syns", s.Opened, "expected", l.route())
 	}
@@ -87,11 +81,7 @@ func (l *Replies) Collect(m account.Metrics) {
 		if name == "" {
 			name = "any"
 		}
-		up := 1.0
-		if c.capture.Err() != nil {
-			up = 0
-		}
-		m.Gauge(descUp, up, name)
+		m.Bool(descUp, c.capture.Err() == nil, name)
 		m.Count(descReopened, c.capture.Reopened(), name)
 		m.Count(descPackets, st.Packets, name)
 		m.Count(descDrops, st.Drops, name)

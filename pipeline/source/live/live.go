@@ -32,7 +32,7 @@ const (
 	retire    = 2 * time.Millisecond
 )
 
-// Captures are those of all interfaces.
+// Captures are the captures at all interfaces.
 type Captures struct {
 	captures []*capture.Capture
 	sources  []*Source
@@ -119,7 +119,7 @@ func (c *Captures) Run(ctx context.Context, host source.Host) error {
 // Conclude returns err: a live copy ends when it is told to.
 func (c *Captures) Conclude(err error, _ *account.Counters) error { return err }
 
-// Err says why nothing is captured at an interface, nil where everything is.
+// Err says at which interfaces nothing is captured at present, and why.
 func (c *Captures) Err() error {
 	var errs []error
 	for _, x := range c.captures {
@@ -128,8 +128,8 @@ func (c *Captures) Err() error {
 	return errors.Join(errs...)
 }
 
-// Prepare makes the filter of m and next. What it returns makes that the filter
-// of all rings, or of none.
+// Prepare compiles the filter of m and next. commit gives it to all rings, or on an
+// error to none.
 func (c *Captures) Prepare(m *match.Matcher, _, next *conf.Tcpcopy) (commit func() error, err error) {
 	program, err := m.Program(next)
 	return func() error { return c.setProgram(program) }, err
@@ -151,7 +151,7 @@ func (c *Captures) setProgram(program []bpf.RawInstruction) error {
 // AddTo adds nothing: workers count what rings bring.
 func (c *Captures) AddTo(*account.Counters) {}
 
-// Attrs are none of a line of totals in the log.
+// Attrs has nothing to add to a line of totals in the log.
 func (c *Captures) Attrs(*account.Counters) []any { return nil }
 
 // Lost is how many packets the kernel dropped.
@@ -164,7 +164,7 @@ func (c *Captures) Lost() (n uint64) {
 	return n
 }
 
-// Close ends the captures. Nobody reads them any more.
+// Close ends the captures. No source may be read any more.
 func (c *Captures) Close() {
 	for _, x := range c.captures {
 		_ = x.Close() // nothing is written through a capture
@@ -187,11 +187,7 @@ func (c *Captures) Collect(m account.Metrics, _ *account.Counters) {
 		if name == "" {
 			name = "any"
 		}
-		up := 1.0
-		if x.Err() != nil {
-			up = 0
-		}
-		m.Gauge(descUp, up, name)
+		m.Bool(descUp, x.Err() == nil, name)
 		m.Count(descReopened, x.Reopened(), name)
 		for i, s := range c.sources {
 			st := x.Stats(i)

@@ -166,8 +166,8 @@ func (s *Source) Detach() {
 	}
 }
 
-// Report implements source.Source. Live clients do not wait for a load.
+// Report implements source.Source: live clients come whatever the load is.
 func (s *Source) Report(source.Load) {}
 
-// Refuse implements source.Source: live clients are refused as they come.
+// Refuse implements source.Source: new live clients are refused as they come.
 func (s *Source) Refuse(source.Consumer) {}

@@ -41,8 +41,8 @@ func (r *Replay) Conclude(err error, c *account.Counters) error {
 func (r *Replay) verdict(report *recording.Report, c *account.Counters) error {
 	files := strings.Join(r.conf.Replay.Files, ",")
 	switch {
-	case r.worst.Load() != nil:
-		return r.worst.Load()
+	case r.fault.Load() != nil:
+		return r.fault.Load()
 	case report.Packets.Matching == 0 && !r.interrupted:
 		return &pcapfile.Error{Path: files, Err: fmt.Errorf("no packet belongs to %v: `tcpcopy pcap-info` shows what is there", r.conf.Transfers)}
 	}

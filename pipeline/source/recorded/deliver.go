@@ -9,17 +9,18 @@ import (
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
-// await sleeps until a packet that is due then may be handed over.
+// await sleeps until a packet that is due at due may be handed over. It reports
+// false when stop is closed.
 func (r *Replay) await(due session.Time, stop <-chan struct{}) bool {
-	for due > r.mayBe {
-		r.mayBe = r.clock.Now() + clock.Micros(ahead)
-		early := time.Duration(due-r.mayBe) * time.Microsecond
+	for due > r.handUntil {
+		r.handUntil = r.clock.Now() + clock.Micros(ahead)
+		early := time.Duration(due-r.handUntil) * time.Microsecond
 		if early <= 0 {
 			break
 		}
 		r.wakeAll()
 		r.publish()
-		if !nap(min(early+ahead/2, longest), stop) {
+		if !nap(min(early+ahead/2, longestNap), stop) {
 			return false
 		}
 	}
@@ -37,14 +38,15 @@ func nap(d time.Duration, stop <-chan struct{}) bool {
 }
 
 // push puts p into the queue of worker i when there is room. Where it waited so
-// long that p is late, all that follows is due later, too.
-func (r *Replay) push(i int, p parcel, stop <-chan struct{}) bool {
+// long that p is late, all that follows is due later, too. It reports false when
+// stop is closed.
+func (r *Replay) push(i int, p scheduledParcel, stop <-chan struct{}) bool {
 	begins := p.Segment.Flags&packet.SYN != 0
 	for r.full(i, begins) {
 		r.wakeAll()
 		began := r.clock.Now()
 		early := time.Duration(p.due-began) * time.Microsecond // negative where due is 0
-		if !nap(max(leastWait, early/2), stop) {
+		if !nap(max(shortestNap, early/2), stop) {
 			return false
 		}
 		now := r.clock.Now()
@@ -61,23 +63,23 @@ func (r *Replay) push(i int, p parcel, stop <-chan struct{}) bool {
 	q.Push(p)
 	r.pushed[i]++
 	r.bytes[i] += int64(len(p.Segment.Payload))
-	// Only a worker that found the queue empty may sleep for longer than until
-	// p is due. It looked after it had announced the sleep. If it saw p, it does
-	// not sleep; if not, it had dropped all before p, so that p is alone there
-	// now, and Wake finds the announcement.
-	if r.asleep[i] > 0 || q.Len() == 1 {
-		r.asleep[i]++
+	// Only a worker that found its queue empty may sleep for longer than until p is
+	// due. It announces that it will sleep and then looks into the queue once more.
+	// If it sees p then, it does not sleep. If not, it has taken all before p, so
+	// that p is alone in the queue now, and Wake finds the announcement.
+	if r.unseen[i] > 0 || q.Len() == 1 {
+		r.unseen[i]++
 	}
-	if r.asleep[i] >= r.batch {
+	if r.unseen[i] >= r.wakeAfter {
 		r.wakeOne(i)
 	}
 	return true
 }
 
-// full reports whether worker i, or all together, have as much as they may
-// hold: of packets, of payload, of sessions, and at the speed max of sessions
-// that wait for the target. Where nothing waits for the target, waiting for it
-// would not help.
+// full reports whether worker i has as much as it may hold, of packets, payload or
+// sessions, or whether all workers together have, at speed max, as many sessions
+// as may be busy. Where no session is busy and nothing is queued, waiting would
+// change nothing, and only the length of the queue counts.
 func (r *Replay) full(i int, begins bool) bool {
 	var queued, busy int64
 	for k, s := range r.sources {
@@ -100,14 +102,15 @@ func (r *Replay) full(i int, begins bool) bool {
 	return begins && l.sessions.Load()+(waiting+1)*l.copies.Load() > l.maxSessions.Load()
 }
 
-// wakeOne wakes worker i for what it got.
+// wakeOne wakes worker i for the packets that it has not seen yet.
 func (r *Replay) wakeOne(i int) {
-	r.asleep[i] = 0
+	r.unseen[i] = 0
 	r.wake(i)
 }
 
+// wakeAll wakes each worker that has packets that it has not seen yet.
 func (r *Replay) wakeAll() {
-	for i, n := range r.asleep {
+	for i, n := range r.unseen {
 		if n > 0 {
 			r.wakeOne(i)
 		}

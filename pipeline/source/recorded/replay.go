@@ -22,9 +22,9 @@ import (
 )
 
 // A Replay reads recordings and hands each packet to the worker of its client
-// when it is due. It drops nothing: where the workers have as much as they may
-// hold, it waits, and all that follows is due later. read and what it calls
-// belong to one goroutine; the rest is for any.
+// shortly before it is due. It drops nothing: where the workers have as much as
+// they may hold, it waits, and all that follows is due later. One goroutine runs
+// read and what it calls; any may call the other methods.
 type Replay struct {
 	account.Published
 
@@ -37,26 +37,26 @@ type Replay struct {
 	sources []*Source
 	wake    func(worker int)
 
-	schedule recording.Schedule
-	counter  account.Counters
-	segment  packet.Segment
-	due      session.Time // of the last packet, by the workers' clock; 0: at once
-	mayBe    session.Time // a packet that is handed over may be due then, at least
-	pushed   []int64      // packets, by worker
-	bytes    []int64      // their payload
-	asleep   []int        // what each got that may sleep without knowing of it
-	batch    int          // when it is to be woken
+	schedule  recording.Schedule
+	counter   account.Counters
+	segment   packet.Segment
+	due       session.Time // when the last packet is due, by the workers' clock; 0: at once
+	handUntil session.Time // packets that are due by then may be handed over
+	pushed    []int64      // packets, by worker
+	bytes     []int64      // their payload
+	unseen    []int        // packets that each worker got while it may have been asleep
+	wakeAfter int          // so many of them it is woken
 
-	start   atomic.Int64 // when the first packet is due, by the workers' clock
-	place   atomic.Int64 // of the last packet in recorded time, ns
-	runs    atomic.Int64 // that are complete
-	stalled atomic.Int64 // time waited for workers, ns
-	broken  atomic.Int64 // recordings that could not be read to their end
-	worst   atomic.Pointer[pcapfile.Error]
+	start   atomic.Int64                   // when the first packet is due, by the workers' clock
+	place   atomic.Int64                   // of the last packet in recorded time, ns
+	runs    atomic.Int64                   // that are complete
+	stalled atomic.Int64                   // time waited for workers, ns
+	broken  atomic.Int64                   // recordings that could not be read to their end
+	fault   atomic.Pointer[pcapfile.Error] // the last of these
 
-	// Of Run.
+	// Run sets these.
 	began       time.Time
-	interrupted bool
+	interrupted bool // before the end of the last run
 }
 
 // Open opens the recordings of cfg, for a worker for each of counters. The error
@@ -66,11 +66,11 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, c clock.Clock, counters []*accoun
 	r := &Replay{
 		log: log, conf: cfg, clock: c, matcher: m, parcels: parcels,
 		schedule: recording.Schedule{Speed: cfg.Replay.Speed, MaxGap: cfg.Replay.MaxGap, From: cfg.Replay.From, To: cfg.Replay.To},
-		pushed:   make([]int64, n), bytes: make([]int64, n), asleep: make([]int, n), batch: wakeEvery,
+		pushed:   make([]int64, n), bytes: make([]int64, n), unseen: make([]int, n), wakeAfter: wakeEvery,
 		began: time.Now(),
 	}
 	if slices.Contains(cfg.Replay.Files, pcapfile.Stdin) {
-		r.batch = 1 // there is no knowing when the next packet comes
+		r.wakeAfter = 1 // there is no knowing when the next packet comes
 	}
 	for _, counter := range counters {
 		r.sources = append(r.sources, newSource(counter, parcels))
@@ -90,11 +90,11 @@ func (r *Replay) read(stop <-chan struct{}) error {
 	defer r.publish()
 	r.start.Store(int64(r.clock.Now()))
 	for {
-		if !r.once(stop) {
+		if !r.replayOnce(stop) {
 			return nil
 		}
 		r.runs.Add(1)
-		// What holds nothing to replay holds nothing the next time.
+		// Recordings without a packet to replay have none in the next run either.
 		if r.runs.Load() == int64(r.conf.Replay.Times) || r.counter.HandedOver == 0 {
 			return nil
 		}
@@ -105,11 +105,12 @@ func (r *Replay) read(stop <-chan struct{}) error {
 	}
 }
 
-// once replays the recordings once, and reports whether to their end.
-func (r *Replay) once(stop <-chan struct{}) bool {
+// replayOnce replays the recordings once. It reports false when stop is closed
+// before their end.
+func (r *Replay) replayOnce(stop <-chan struct{}) bool {
 	var f ring.Frame
 	for n := 0; ; n++ {
-		if n%lookEvery == 0 {
+		if n%checkEvery == 0 {
 			select {
 			case <-stop:
 				return false
@@ -120,38 +121,39 @@ func (r *Replay) once(stop <-chan struct{}) bool {
 		}
 		switch err := r.files.Next(&f); {
 		case err == io.EOF:
-			return r.end(stop)
+			return r.endRun(stop)
 		case err != nil:
-			r.note(err)
+			r.noteBroken(err)
 			continue
 		}
 		switch r.schedule.Locate(f.Time) {
 		case recording.Before:
 			continue
 		case recording.Behind:
-			return r.end(stop)
+			return r.endRun(stop)
 		}
-		if !r.frame(&f, stop) {
+		if !r.handOver(&f, stop) {
 			return false
 		}
 	}
 }
 
-// note tells of a recording that is broken.
-func (r *Replay) note(err error) {
+// noteBroken logs that a recording is broken, and counts it unless only its last
+// packet is cut off.
+func (r *Replay) noteBroken(err error) {
 	var e *pcapfile.Error
 	if errors.As(err, &e) && e.Cut {
 		r.log.Warn("recording ends within a packet, which is left out", "error", err)
 		return
 	}
 	r.broken.Add(1)
-	r.worst.Store(e)
+	r.fault.Store(e)
 	r.log.Error("recording is broken", "error", err)
 }
 
-// frame takes a packet as far as the queue of its worker. It reports false
+// handOver takes a packet as far as the queue of its worker. It reports false
 // when stop is closed.
-func (r *Replay) frame(f *ring.Frame, stop <-chan struct{}) bool {
+func (r *Replay) handOver(f *ring.Frame, stop <-chan struct{}) bool {
 	c, g := &r.counter, &r.segment
 	c.Captured++
 	t, d, ok := r.matcher.Classify(f, g)
@@ -164,8 +166,8 @@ func (r *Replay) frame(f *ring.Frame, stop <-chan struct{}) bool {
 	}
 	place, due := r.schedule.Place(f.Time)
 	r.place.Store(int64(place))
-	g.Time = 0 // of another day
-	p := parcel{Parcel: r.parcels.Pack(r.matcher, t, g), client: recordingBegins + clock.Micros(place)}
+	g.Time = 0 // it was captured long ago, and says nothing of the copy's lag
+	p := scheduledParcel{Parcel: r.parcels.Pack(r.matcher, t, g), client: source.RecordingBegins + clock.Micros(place)}
 	if !math.IsInf(r.conf.Replay.Speed, 1) {
 		p.due = session.Time(r.start.Load()) + clock.Micros(due)
 		if !r.await(p.due, stop) {
@@ -179,7 +181,8 @@ func (r *Replay) frame(f *ring.Frame, stop <-chan struct{}) bool {
 	return true
 }
 
-// recorded is the recorded time that is replayed, without what is not due.
+// recorded is how much recorded time has been replayed, without that of packets
+// that were handed over and are not due yet.
 func (r *Replay) recorded() time.Duration {
 	place := time.Duration(r.place.Load())
 	due := float64(r.clock.Now()-session.Time(r.start.Load())) * float64(time.Microsecond) * r.conf.Replay.Speed
@@ -189,10 +192,11 @@ func (r *Replay) recorded() time.Duration {
 	return place
 }
 
-// end tells the workers that the recording is over.
-func (r *Replay) end(stop <-chan struct{}) bool {
+// endRun tells the workers that the recordings are at their end. It reports false
+// when stop is closed.
+func (r *Replay) endRun(stop <-chan struct{}) bool {
 	for i := range r.sources {
-		p := parcel{client: recordingBegins + session.Time(r.place.Load()/1000), due: r.due}
+		p := scheduledParcel{client: source.RecordingBegins + session.Time(r.place.Load()/1000), due: r.due}
 		p.Transfer = endOfRecording
 		if !r.push(i, p, stop) {
 			return false

@@ -32,7 +32,7 @@ type bed struct {
 // noReplies brings nothing.
 type noReplies struct{}
 
-func (noReplies) Take(func([]packet.Reply)) int          { return 0 }
+func (noReplies) Take(int, func([]packet.Reply)) int     { return 0 }
 func (noReplies) Waiting() bool                          { return false }
 func (noReplies) Queued() int                            { return 0 }
 func (noReplies) Claim(added, removed []packet.Endpoint) {}
@@ -160,7 +160,7 @@ func TestAtMostSoManySessionsWaitForTheTargetAtATime(t *testing.T) {
 		r.Add(testbed.NewClient(uint16(20000+i)).Frame(packet.SYN, ""))
 	}
 	p := replaying(t, 2, r.File(), func(c *conf.Tcpcopy) { c.Replay.MaxConcurrent = 10 })
-	p.batch = 1
+	p.wakeAfter = 1
 	began := time.Now()
 	play(t, p, func() bool { return time.Since(began) > 300*time.Millisecond })
 	if c := p.totals(); c.Session.Opened != 10 || p.stalled.Load() == 0 {

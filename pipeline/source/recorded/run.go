@@ -35,7 +35,7 @@ func (r *Replay) Run(ctx context.Context, host source.Host) error {
 			close(stop)
 			select {
 			case <-replayed:
-			case <-time.After(2 * longest): // it waits for standard input
+			case <-time.After(2 * longestNap): // it waits for standard input
 			}
 			return nil
 		case err := <-replayed:
@@ -56,7 +56,7 @@ func (r *Replay) Run(ctx context.Context, host source.Host) error {
 		if !ending {
 			continue
 		}
-		left, steps := r.left(host)
+		left, steps := r.remaining(host)
 		if steps != last || r.queued() > 0 {
 			last, moved = steps, time.Now()
 		}
@@ -66,10 +66,10 @@ func (r *Replay) Run(ctx context.Context, host source.Host) error {
 	}
 }
 
-// left is how many sessions are not over, and a number that grows while
-// anything happens to them.
-func (r *Replay) left(host source.Host) (n int, steps uint64) {
-	n = r.queued() // first: what leaves the queue meanwhile has a session
+// remaining is how many packets and sessions are not over, and a number that grows
+// while anything happens to them.
+func (r *Replay) remaining(host source.Host) (n int, steps uint64) {
+	n = r.queued() // before the sessions: a packet that leaves the queue meanwhile is in its session then
 	n += host.Sessions()
 	c := host.Totals()
 	s := &c.Session

@@ -15,39 +15,37 @@ import (
 // endOfRecording stands for a transfer in the packet behind the last one.
 const endOfRecording = -1
 
-// parcel is a packet of a recording on its way to its worker.
-type parcel struct {
+// scheduledParcel is a packet of a recording on its way to its worker.
+type scheduledParcel struct {
 	source.Parcel
-	client session.Time // its place, by the clients' time
-	due    session.Time // by the workers' clock, never before the one before it; 0: at once
+	client session.Time // its place in the recording, by the clients' time
+	due    session.Time // by the workers' clock, never before the packet ahead of it; 0: at once
 }
 
-// Source is how the packets of recordings come to one worker, and what the replay
-// may know of it. All but the queue's other end and load belong to the worker.
+// Source is the queue of packets from the replay to one worker, and in load what
+// the worker tells the replay. The replay has the queue's other end and reads load;
+// all else belongs to the worker.
 type Source struct {
-	queue   *queue.SPSC[parcel]
-	parcels *source.Parcels
-	counter *account.Counters // the worker's
-	clients session.Time      // how far the recording is, by its clients' time
-	taken   int64             // packets
-	bytes   int64             // their payload
-	planned bool              // the worker sleeps until the first in the queue is due at most
-	load    load
+	queue    *queue.SPSC[scheduledParcel]
+	parcels  *source.Parcels
+	counter  *account.Counters // the worker's
+	clients  session.Time      // how far the recording is, by its clients' time
+	taken    int64             // packets
+	bytes    int64             // their payload
+	dueKnown bool              // Due has said when the first packet in the queue is due
+	load     load
 }
 
 var _ source.Source = (*Source)(nil)
 
-// load is what the worker publishes after each pass. taken comes last: what is
-// queued or taken is in one of the other numbers when it shows.
+// load is what the worker publishes after each pass. taken is stored last: a packet
+// counts as queued until the session that it began or made busy counts.
 type load struct {
 	busy, sessions, maxSessions, held, memory, copies, bytes, taken atomic.Int64
 }
 
-// recordingBegins is the clients' time at the beginning.
-const recordingBegins = session.Second
-
 func newSource(counter *account.Counters, parcels *source.Parcels) *Source {
-	return &Source{queue: queue.New[parcel](queueLen), parcels: parcels, counter: counter, clients: recordingBegins}
+	return &Source{queue: queue.New[scheduledParcel](queueLen), parcels: parcels, counter: counter, clients: source.RecordingBegins}
 }
 
 // Take implements source.Source: it takes what is due.
@@ -66,7 +64,7 @@ func (s *Source) Take(now session.Time, max int, to source.Consumer) (n int) {
 			s.counter.TakenOver++
 			to.Segment(p.Transfer, &p.Segment)
 		}
-		s.drop(p)
+		s.remove(p)
 		n++
 	}
 	return n
@@ -79,15 +77,15 @@ func (s *Source) Refuse(to source.Consumer) {
 			s.counter.TakenOver++
 			to.Refuse(&p.Segment)
 		}
-		s.drop(p)
+		s.remove(p)
 	}
 }
 
-// drop removes p, the first in the queue.
-func (s *Source) drop(p *parcel) {
+// remove takes p, the first in the queue, out of it.
+func (s *Source) remove(p *scheduledParcel) {
 	s.bytes += int64(len(p.Segment.Payload))
 	s.parcels.Free(&p.Parcel)
-	*p = parcel{}
+	*p = scheduledParcel{}
 	s.queue.Drop()
 	s.taken++
 }
@@ -95,15 +93,15 @@ func (s *Source) drop(p *parcel) {
 // Due implements source.Source.
 func (s *Source) Due(now session.Time) time.Duration {
 	p := s.queue.Peek()
-	s.planned = p != nil
-	if !s.planned {
+	s.dueKnown = p != nil
+	if !s.dueKnown {
 		return -1
 	}
 	return max(0, time.Duration(p.due-now)*time.Microsecond)
 }
 
 // Waiting implements source.Source.
-func (s *Source) Waiting() bool { return !s.planned && s.queue.Len() > 0 }
+func (s *Source) Waiting() bool { return !s.dueKnown && s.queue.Len() > 0 }
 
 // Report implements source.Source.
 func (s *Source) Report(l source.Load) {
