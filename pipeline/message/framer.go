@@ -1,0 +1,146 @@
+package message
+
+// maxHead bounds the bytes of a message outside of bodies of known length.
+const maxHead = 256 << 10
+
+// Framer follows one direction of a connection from a boundary on. It is a
+// value: a copy of it follows the stream on its own.
+type Framer struct {
+	rest     uint64 // bytes left of the body, or its length while the head is read
+	acc      uint64 // of the field that is being read
+	head     uint32 // bytes since the beginning of the message or the last body
+	protocol Protocol
+	state    uint8 // of the protocol, within a message; 0 at a boundary
+	own      uint8 // of the protocol, from one message to the next
+	flags    flags
+}
+
+type flags uint8
+
+const (
+	answerMask flags = 3      // an Answer
+	inBody     flags = 1 << 2 // rest bytes of known length follow
+	lastBody   flags = 1 << 3 // the message ends with them
+	lost       flags = 1 << 4
+	server     flags = 1 << 5
+)
+
+// New returns the Framer of a client's stream, from the beginning of a
+// connection on.
+func New(p Protocol) Framer { return Framer{protocol: p} }
+
+// Resume returns the Framer of a client's stream in the middle of a
+// connection, from a boundary on that Begins has found.
+func Resume(p Protocol) Framer { return Framer{protocol: p} }
+
+// Protocol is what the stream carries at present. It changes when the client
+// upgrades the connection, and is Unknown in a tunnel or behind an upgrade to
+// a protocol that is not known here.
+func (f *Framer) Protocol() Protocol { return f.protocol }
+
+// Lost reports whether the stream was malformed, or bytes were missed that
+// were needed: where its messages end is not known any more.
+func (f *Framer) Lost() bool { return f.flags&lost != 0 }
+
+// Boundary reports whether a message begins with the next byte.
+func (f *Framer) Boundary() bool {
+	return f.state == 0 && f.flags&(inBody|lost) == 0 && f.protocol != Unknown
+}
+
+// Body is how many bytes of known length follow: nobody needs to look at them.
+func (f *Framer) Body() uint64 {
+	if f.flags&inBody == 0 {
+		return 0
+	}
+	return f.rest
+}
+
+// Answer says whether the message that Next or Skip has just ended is
+// answered. Before its end it says nothing.
+func (f *Framer) Answer() Answer { return Answer(f.flags & answerMask) }
+
+// Next takes the bytes of b that belong to the message at hand, and reports
+// whether it ends behind them. Where it does not, n is len(b).
+func (f *Framer) Next(b []byte) (n int, end bool) {
+	for n < len(b) {
+		if f.flags&inBody != 0 {
+			if k := uint64(len(b) - n); k < f.rest {
+				f.rest -= k
+				return len(b), false
+			}
+			n += int(f.rest)
+			if f.endBody() {
+				return n, true
+			}
+			continue
+		}
+		if f.flags&lost != 0 {
+			return len(b), false
+		}
+		follow := protocols[f.protocol].request
+		if f.flags&server != 0 {
+			follow = protocols[f.protocol].response
+		}
+		k, end := follow(f, b[n:])
+		n += k
+		if end {
+			f.state, f.head, f.acc = 0, 0, 0
+			return n, true
+		}
+		if f.flags&inBody != 0 {
+			f.head = 0
+		} else if f.head += uint32(k); f.head > maxHead && f.protocol != Unknown {
+			f.lose()
+		}
+	}
+	return n, false
+}
+
+// Skip passes over n bytes that nobody saw, and reports whether the framing
+// holds: they lay within a body of known length. Boundary tells whether the
+// message has ended with them. Where the framing does not hold it is lost.
+func (f *Framer) Skip(n uint32) bool {
+	switch {
+	case n == 0:
+		return f.flags&lost == 0
+	case f.flags&inBody == 0 || uint64(n) > f.rest:
+		f.lose()
+		return false
+	case uint64(n) == f.rest:
+		f.endBody()
+	default:
+		f.rest -= uint64(n)
+	}
+	return true
+}
+
+// body says that n bytes follow that need not be looked at. Behind them the
+// message ends, or goes on in the state that is set.
+func (f *Framer) body(n uint64, last bool) {
+	f.rest = n
+	f.flags |= inBody
+	if last {
+		f.flags |= lastBody
+	}
+}
+
+func (f *Framer) endBody() (end bool) {
+	end = f.flags&lastBody != 0
+	f.rest = 0
+	f.flags &^= inBody | lastBody
+	if end {
+		f.state, f.head, f.acc = 0, 0, 0
+	}
+	return end
+}
+
+// answer sets whether the message at hand is answered.
+func (f *Framer) answer(a Answer) { f.flags = f.flags&^answerMask | flags(a) }
+
+// lose gives up: the rest of the stream is not understood.
+func (f *Framer) lose() { f.flags = f.flags&^(inBody|lastBody) | lost }
+
+// become goes on with another protocol, at the beginning of a message.
+func (f *Framer) become(p Protocol) {
+	f.protocol, f.state, f.own, f.acc, f.rest = p, 0, 0, 0, 0
+}

@@ -1,0 +1,136 @@
+package message
+
+// Protocol is an application protocol over TCP.
+type Protocol uint8
+
+const (
+	Unknown Protocol = iota
+	HTTP1
+	numProtocols
+)
+
+// NumProtocols is the number of protocols, for tables by Protocol.
+const NumProtocols = int(numProtocols)
+
+// Verdict is what is known from the bytes at hand.
+type Verdict uint8
+
+const (
+	No    Verdict = iota
+	Maybe         // more bytes are needed
+	Yes
+)
+
+// Answer says whether the server answers a message.
+type Answer uint8
+
+const (
+	AnswerUnknown Answer = iota // both sides speak when they want
+	Answered                    // one is due
+	Unanswered                  // none is sent
+)
+
+// rules are what a protocol's file supplies.
+type rules struct {
+	name string
+	// joinable protocols keep no state that a new connection lacks.
+	joinable bool
+	// first judges the first bytes that a client sends on a connection.
+	first func(b []byte, port uint16) Verdict
+	// begins judges bytes in the middle of a connection.
+	begins func(b []byte) Verdict
+	// request takes bytes of a client's message outside of bodies, at least
+	// one or enters a body, and reports whether the message ends behind them.
+	request func(f *Framer, b []byte) (n int, end bool)
+	// response is the same for the server's side, where it is followed.
+	response func(f *Framer, b []byte) (n int, end bool)
+}
+
+var protocols = [NumProtocols]rules{
+	Unknown: {name: "unknown", request: opaque},
+	HTTP1:   http1,
+}
+
+// opaque takes everything, and no message ends.
+func opaque(_ *Framer, b []byte) (int, bool) { return len(b), false }
+
+func (p Protocol) String() string { return protocols[p].name }
+
+// Joinable reports whether a new connection to another server can begin with
+// any message of a client's connection. Where it cannot, because a login, a
+// CONNECT or a preface must come first, a connection has to be followed from
+// its beginning.
+func (p Protocol) Joinable() bool { return protocols[p].joinable }
+
+// Recognize names the protocol from the first bytes that a client sends on a
+// connection to port, which decides where protocols look alike. With Maybe it
+// is the one that may turn out.
+func Recognize(b []byte, port uint16) (Protocol, Verdict) {
+	candidate := Unknown
+	for p := Unknown + 1; p < numProtocols; p++ {
+		if protocols[p].first == nil {
+			continue
+		}
+		switch protocols[p].first(b, port) {
+		case Yes:
+			return p, Yes
+		case Maybe:
+			if candidate == Unknown {
+				candidate = p
+			}
+		}
+	}
+	if candidate == Unknown {
+		return Unknown, No
+	}
+	return candidate, Maybe
+}
+
+// RecognizeMidway names the protocol of a connection whose beginning was not
+// seen, from bytes that its client sends behind a pause. Since binary frames
+// are easily mistaken, all of b has to be whole messages of a protocol that is
+// not joinable; of one that is, a message has to begin.
+func RecognizeMidway(b []byte) (Protocol, Verdict) {
+	candidate := Unknown
+	for p := Unknown + 1; p < numProtocols; p++ {
+		v := Begins(p, b)
+		if v == Yes && !p.Joinable() && !whole(p, b) {
+			v = No
+		}
+		switch {
+		case v == Yes:
+			return p, Yes
+		case v == Maybe && candidate == Unknown:
+			candidate = p
+		}
+	}
+	if candidate == Unknown {
+		return Unknown, No
+	}
+	return candidate, Maybe
+}
+
+// whole reports whether b consists of whole messages of p.
+func whole(p Protocol, b []byte) bool {
+	f := Resume(p)
+	for len(b) > 0 {
+		if Begins(p, b) != Yes {
+			return false
+		}
+		n, end := f.Next(b)
+		if !end {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// Begins judges whether a message of p begins with b, in the middle of a
+// connection. It is strict enough that the bytes of a body rarely pass.
+func Begins(p Protocol, b []byte) Verdict {
+	if protocols[p].begins == nil {
+		return No
+	}
+	return protocols[p].begins(b)
+}
