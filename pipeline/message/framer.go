@@ -23,6 +23,7 @@ const (
 	lastBody   flags = 1 << 3 // the message ends with them
 	lost       flags = 1 << 4
 	server     flags = 1 << 5
+	open       flags = 1 << 6 // between parts of a message: no boundary
 )
 
 // New returns the Framer of a client's stream, from the beginning of a
@@ -31,7 +32,7 @@ func New(p Protocol) Framer { return Framer{protocol: p} }
 
 // Resume returns the Framer of a client's stream in the middle of a
 // connection, from a boundary on that Begins has found.
-func Resume(p Protocol) Framer { return Framer{protocol: p} }
+func Resume(p Protocol) Framer { return Framer{protocol: p, own: protocols[p].midway} }
 
 // Protocol is what the stream carries at present. It changes when the client
 // upgrades the connection, and is Unknown in a tunnel or behind an upgrade to
@@ -44,7 +45,7 @@ func (f *Framer) Lost() bool { return f.flags&lost != 0 }
 
 // Boundary reports whether a message begins with the next byte.
 func (f *Framer) Boundary() bool {
-	return f.state == 0 && f.flags&(inBody|lost) == 0 && f.protocol != Unknown
+	return f.state == 0 && f.flags&(inBody|lost|open) == 0 && f.protocol != Unknown
 }
 
 // Body is how many bytes of known length follow: nobody needs to look at them.
@@ -77,14 +78,10 @@ func (f *Framer) Next(b []byte) (n int, end bool) {
 		if f.flags&lost != 0 {
 			return len(b), false
 		}
-		follow := protocols[f.protocol].request
-		if f.flags&server != 0 {
-			follow = protocols[f.protocol].response
-		}
-		k, end := follow(f, b[n:])
+		k, end := f.follow(b[n:])
 		n += k
 		if end {
-			f.state, f.head, f.acc = 0, 0, 0
+			f.end()
 			return n, true
 		}
 		if f.flags&inBody != 0 {
@@ -114,14 +111,31 @@ func (f *Framer) Skip(n uint32) bool {
 	return true
 }
 
+// collect takes the bytes of a head of fixed size up to the size-th, and
+// reports whether they are all there. Framer.state counts them, Framer.acc is
+// the last eight of them as a number.
+func (f *Framer) collect(b []byte, size uint8) (n int, ok bool) {
+	for n < len(b) && f.state < size {
+		f.acc = f.acc<<8 | uint64(b[n])
+		f.state++
+		n++
+	}
+	return n, f.state >= size
+}
+
 // body says that n bytes follow that need not be looked at. Behind them the
-// message ends, or goes on in the state that is set.
-func (f *Framer) body(n uint64, last bool) {
+// message ends if they are its last, or goes on in the state that is set. It
+// reports whether the message has ended already.
+func (f *Framer) body(n uint64, last bool) (end bool) {
+	if n == 0 {
+		return last
+	}
 	f.rest = n
 	f.flags |= inBody
 	if last {
 		f.flags |= lastBody
 	}
+	return false
 }
 
 func (f *Framer) endBody() (end bool) {
@@ -129,18 +143,24 @@ func (f *Framer) endBody() (end bool) {
 	f.rest = 0
 	f.flags &^= inBody | lastBody
 	if end {
-		f.state, f.head, f.acc = 0, 0, 0
+		f.end()
 	}
 	return end
+}
+
+func (f *Framer) end() {
+	f.state, f.head, f.acc = 0, 0, 0
+	f.flags &^= open
 }
 
 // answer sets whether the message at hand is answered.
 func (f *Framer) answer(a Answer) { f.flags = f.flags&^answerMask | flags(a) }
 
 // lose gives up: the rest of the stream is not understood.
-func (f *Framer) lose() { f.flags = f.flags&^(inBody|lastBody) | lost }
+func (f *Framer) lose() { f.flags = f.flags&^(inBody|lastBody|open) | lost }
 
 // become goes on with another protocol, at the beginning of a message.
-func (f *Framer) become(p Protocol) {
-	f.protocol, f.state, f.own, f.acc, f.rest = p, 0, 0, 0, 0
+func (f *Framer) become(p Protocol, own uint8) {
+	f.protocol, f.own, f.rest = p, own, 0
+	f.end()
 }

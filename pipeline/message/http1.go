@@ -9,17 +9,16 @@ var http1 = rules{
 	joinable: true,
 	first:    func(b []byte, _ uint16) Verdict { return http1Begins(b) },
 	begins:   http1Begins,
-	request:  http1Request,
 }
 
 // States within a message.
 const (
-	httpStart  = iota
-	httpMethod // up to the first space
-	httpTarget // up to the version, which ends the line
-	httpLine   // the first byte of a header line
-	httpAfter  // the same behind a field that matters
-	httpBlank  // LF of the empty line
+	httpStart  = iota // empty lines
+	httpMethod        // up to the first space
+	httpTarget        // up to the version, which ends the line
+	httpLine          // the first byte of a header line
+	httpAfter         // the same behind a field that matters
+	httpBlank         // LF of the empty line
 	httpName
 	httpLength // the value of Content-Length
 	httpEncoding
@@ -107,19 +106,30 @@ func (f *Framer) lastBytes(b []byte) (n int, ended bool) {
 	} else {
 		n = len(b)
 	}
-	for _, c := range line[max(0, len(line)-9):] {
-		if c != '\r' {
-			f.acc = f.acc<<8 | uint64(c)
+	v, bits := uint64(0), 0
+	for i := len(line) - 1; i >= 0 && bits < 64; i-- {
+		if line[i] != '\r' {
+			v |= uint64(line[i]) << bits
+			bits += 8
 		}
 	}
+	f.acc = f.acc<<bits | v
 	return n, ended
 }
 
 // version takes the version at the end of a request line.
 func (f *Framer) version() (ok bool) {
-	const http10 = 'H'<<56 | 'T'<<48 | 'T'<<40 | 'P'<<32 | '/'<<24 | '1'<<16 | '.'<<8 | '0'
+	const (
+		http10 = 'H'<<56 | 'T'<<48 | 'T'<<40 | 'P'<<32 | '/'<<24 | '1'<<16 | '.'<<8 | '0'
+		http20 = http10 + 1<<16
+	)
 	minor := f.acc - http10
-	if minor > 9 {
+	switch {
+	case f.acc == http20 && f.own&httpUpgraded != 0:
+		f.become(HTTP2, http2Frames)
+		f.answer(Unanswered)
+		return f.body(uint64(len(http2Preface)-http2Upgraded), true)
+	case minor > 9:
 		return f.notHTTP()
 	}
 	f.own &= httpConnect
@@ -131,12 +141,18 @@ func (f *Framer) version() (ok bool) {
 }
 
 // notHTTP takes note of bytes that are no HTTP: behind an upgrade they are of
-// another protocol.
-func (f *Framer) notHTTP() bool {
-	if f.own&httpUpgraded != 0 {
-		f.become(Unknown)
-	} else {
+// another protocol. The first byte of a frame of WebSocket may be a letter,
+// which was taken for a method's.
+func (f *Framer) notHTTP() (ok bool) {
+	first, state := f.acc, f.state
+	switch {
+	case f.own&httpUpgraded == 0:
 		f.lose()
+	case f.own&httpWebSocket != 0 && (state == httpStart || state == httpMethod && first <= 0xff):
+		f.become(WebSocket, 0)
+		f.acc, f.state = first, state
+	default:
+		f.become(Unknown, 0)
 	}
 	return false
 }
@@ -332,11 +348,8 @@ func (f *Framer) endHead() (end bool) {
 		}
 		f.state, f.acc = httpChunk, 0
 		return false
-	case length > 0:
-		f.body(length, true)
-		return false
 	}
-	return true
+	return f.body(length, true)
 }
 
 // chunkSize takes a byte of the line before a chunk.

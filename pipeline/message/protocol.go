@@ -6,6 +6,14 @@ type Protocol uint8
 const (
 	Unknown Protocol = iota
 	HTTP1
+	HTTP2
+	WebSocket
+	RESP
+	MQTT
+	PostgreSQL
+	MySQL
+	DNS
+	Memcached
 	numProtocols
 )
 
@@ -39,20 +47,49 @@ type rules struct {
 	first func(b []byte, port uint16) Verdict
 	// begins judges bytes in the middle of a connection.
 	begins func(b []byte) Verdict
-	// request takes bytes of a client's message outside of bodies, at least
-	// one or enters a body, and reports whether the message ends behind them.
-	request func(f *Framer, b []byte) (n int, end bool)
-	// response is the same for the server's side, where it is followed.
-	response func(f *Framer, b []byte) (n int, end bool)
+	// midway is Framer.own behind what comes first on a connection.
+	midway uint8
 }
 
 var protocols = [NumProtocols]rules{
-	Unknown: {name: "unknown", request: opaque},
-	HTTP1:   http1,
+	Unknown:    {name: "unknown"},
+	HTTP1:      http1,
+	HTTP2:      http2,
+	WebSocket:  webSocket,
+	RESP:       resp,
+	MQTT:       mqtt,
+	PostgreSQL: postgreSQL,
+	MySQL:      mySQL,
+	DNS:        dns,
+	Memcached:  memcached,
 }
 
-// opaque takes everything, and no message ends.
-func opaque(_ *Framer, b []byte) (int, bool) { return len(b), false }
+// follow takes bytes of a message outside of bodies of known length: at least
+// one, or it enters a body. It reports whether the message ends behind them.
+// A switch, unlike the table, lets a Framer stay on the stack.
+func (f *Framer) follow(b []byte) (n int, end bool) {
+	switch f.protocol {
+	case HTTP1:
+		return http1Request(f, b)
+	case HTTP2:
+		return http2Request(f, b)
+	case WebSocket:
+		return webSocketRequest(f, b)
+	case RESP:
+		return respRequest(f, b)
+	case MQTT:
+		return mqttRequest(f, b)
+	case PostgreSQL:
+		return postgresRequest(f, b)
+	case MySQL:
+		return mysqlRequest(f, b)
+	case DNS:
+		return dnsMessage(f, b)
+	case Memcached:
+		return memcachedRequest(f, b)
+	}
+	return len(b), false
+}
 
 func (p Protocol) String() string { return protocols[p].name }
 
@@ -86,15 +123,17 @@ func Recognize(b []byte, port uint16) (Protocol, Verdict) {
 	return candidate, Maybe
 }
 
-// RecognizeMidway names the protocol of a connection whose beginning was not
-// seen, from bytes that its client sends behind a pause. Since binary frames
+// RecognizeMidway names the protocol of a connection to port whose beginning
+// was not seen, from bytes that its client sends behind a pause. Since binary frames
 // are easily mistaken, all of b has to be whole messages of a protocol that is
 // not joinable; of one that is, a message has to begin.
-func RecognizeMidway(b []byte) (Protocol, Verdict) {
+func RecognizeMidway(b []byte, port uint16) (Protocol, Verdict) {
 	candidate := Unknown
 	for p := Unknown + 1; p < numProtocols; p++ {
-		v := Begins(p, b)
-		if v == Yes && !p.Joinable() && !whole(p, b) {
+		var v Verdict
+		if p.Joinable() {
+			v = protocols[p].first(b, port)
+		} else if v = Begins(p, b); v == Yes && !whole(p, b) {
 			v = No
 		}
 		switch {
