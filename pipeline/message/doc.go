@@ -9,7 +9,7 @@
 // behind a gap, where no Framer holds any more, and Recognize names the
 // protocol of a connection.
 //
-// Each protocol has one file with its row of the table in protocol.go. A
-// Framer errs on the side of giving up: a stream in which it once found
-// something malformed stays lost.
+// Each protocol has a file of its own (HTTP/1 three), and in protocol.go a row
+// of the table and a case of follow. A Framer errs on the side of giving up: a
+// stream in which it once found something malformed stays lost.
 package message

@@ -24,6 +24,7 @@ const (
 	lost       flags = 1 << 4
 	server     flags = 1 << 5
 	open       flags = 1 << 6 // between parts of a message: no boundary
+	noBody     flags = 1 << 7 // the answer has none, whatever it says
 )
 
 // New returns the Framer of a client's stream, from the beginning of a
@@ -33,6 +34,55 @@ func New(p Protocol) Framer { return Framer{protocol: p} }
 // Resume returns the Framer of a client's stream in the middle of a
 // connection, from a boundary on that Begins has found.
 func Resume(p Protocol) Framer { return Framer{protocol: p, own: protocols[p].midway} }
+
+// NewServer returns the Framer of a server's stream, from the beginning of a
+// connection or, where that is Joinable, of an answer on. Of protocols whose
+// answers are not followed it knows nothing: its Protocol is Unknown.
+func NewServer(p Protocol) Framer {
+	switch p {
+	case HTTP1, RESP, DNS:
+		return Framer{protocol: p, flags: server}
+	}
+	return Framer{flags: server}
+}
+
+// Asked is what of a request tells how its answer ends.
+type Asked uint8
+
+const (
+	AskedOther   Asked = iota
+	AskedHead          // HEAD: the answer has no body
+	AskedConnect       // CONNECT: a tunnel begins behind the answer
+)
+
+// Asked is that of the client's message that has just ended.
+func (f *Framer) Asked() Asked {
+	switch {
+	case f.protocol != HTTP1:
+		return AskedOther
+	case f.flags&noBody != 0:
+		return AskedHead
+	case f.own&httpConnect != 0:
+		return AskedConnect
+	}
+	return AskedOther
+}
+
+// Expect tells the Framer of a server's stream, at a boundary, what the next
+// answer is to. Interim responses before it do not count.
+func (f *Framer) Expect(a Asked) {
+	if f.protocol != HTTP1 {
+		return
+	}
+	f.flags &^= noBody
+	f.own &^= httpConnect
+	switch a {
+	case AskedHead:
+		f.flags |= noBody
+	case AskedConnect:
+		f.own |= httpConnect
+	}
+}
 
 // Protocol is what the stream carries at present. It changes when the client
 // upgrades the connection, and is Unknown in a tunnel or behind an upgrade to
@@ -56,8 +106,10 @@ func (f *Framer) Body() uint64 {
 	return f.rest
 }
 
-// Answer says whether the message that Next or Skip has just ended is
-// answered. Before its end it says nothing.
+// Answer says whether the client's message that Next or Skip has just ended is
+// answered. Of a server's message it says whether it is an answer: Answered, or
+// AnswerUnknown of interim responses and of what was not asked for. Before the
+// end of a message it says nothing.
 func (f *Framer) Answer() Answer { return Answer(f.flags & answerMask) }
 
 // Next takes the bytes of b that belong to the message at hand, and reports

@@ -32,8 +32,10 @@ func FuzzFramer(f *testing.F) {
 			f.Add(uint8(p), []byte(s), uint16(7))
 		}
 	}
+	f.Add(uint8(HTTP1), []byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n\x81\x05Hello"), uint16(7))
+	f.Add(uint8(RESP), []byte("*2\r\n$1\r\na\r\n*1\r\n_\r\n|1\r\n+a\r\n:3\r\n>1\r\n+a\r\n"), uint16(7))
 	f.Fuzz(func(t *testing.T, p uint8, b []byte, cut uint16) {
-		for _, from := range []Framer{New(Protocol(p) % numProtocols), Resume(Protocol(p) % numProtocols)} {
+		for _, from := range []Framer{New(Protocol(p) % numProtocols), Resume(Protocol(p) % numProtocols), NewServer(Protocol(p) % numProtocols)} {
 			g := from
 			want := follow(t, &g, b)
 			k := min(int(cut), len(b))

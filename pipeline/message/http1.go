@@ -28,6 +28,7 @@ const (
 	httpExtension
 	httpChunkEnd
 	httpChunkLF
+	httpStatus // the first line of a response, up to the status
 )
 
 // What is known of a message (Framer.own).
@@ -41,17 +42,6 @@ const (
 	httpUpgraded  // the message before asked for another protocol
 	httpWebSocket // namely WebSocket
 )
-
-// httpFields are the fields that tell where a message ends. Their first
-// letters differ.
-var httpFields = [...]struct {
-	name  string
-	state uint8
-}{
-	{"content-length", httpLength},
-	{"transfer-encoding", httpEncoding},
-	{"upgrade", httpUpgrade},
-}
 
 func http1Request(f *Framer, b []byte) (int, bool) {
 	for i := 0; i < len(b); i++ {
@@ -68,11 +58,7 @@ func http1Request(f *Framer, b []byte) (int, bool) {
 		case httpMethod:
 			switch {
 			case c == ' ':
-				const connect = 'C'<<48 | 'O'<<40 | 'N'<<32 | 'N'<<24 | 'E'<<16 | 'C'<<8 | 'T'
-				f.own &^= httpConnect
-				if f.acc == connect {
-					f.own |= httpConnect
-				}
+				f.method()
 				f.state, f.acc = httpTarget, 0
 			case isToken[c]:
 				f.acc = f.acc<<8 | uint64(c)
@@ -94,6 +80,22 @@ func http1Request(f *Framer, b []byte) (int, bool) {
 		}
 	}
 	return len(b), false
+}
+
+// method takes note of methods that change how the answer ends.
+func (f *Framer) method() {
+	const (
+		head    = 'H'<<24 | 'E'<<16 | 'A'<<8 | 'D'
+		connect = 'C'<<48 | 'O'<<40 | 'N'<<32 | 'N'<<24 | 'E'<<16 | 'C'<<8 | 'T'
+	)
+	f.own &^= httpConnect
+	f.flags &^= noBody
+	switch f.acc {
+	case head:
+		f.flags |= noBody
+	case connect:
+		f.own |= httpConnect
+	}
 }
 
 // lastBytes keeps the last eight bytes of a line, without its end.
@@ -133,6 +135,7 @@ func (f *Framer) version() (ok bool) {
 		return f.notHTTP()
 	}
 	f.own &= httpConnect
+	f.answer(Answered)
 	if minor == 0 {
 		f.own |= httpOld
 	}
@@ -155,247 +158,6 @@ func (f *Framer) notHTTP() (ok bool) {
 		f.become(Unknown, 0)
 	}
 	return false
-}
-
-// header takes bytes of header lines and of what is between chunks.
-func (f *Framer) header(b []byte) (n int, end bool) {
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		switch f.state {
-		case httpLine, httpAfter:
-			switch c {
-			case '\r':
-				f.state = httpBlank
-			case '\n':
-				return i + 1, f.endHead()
-			case ' ', '\t':
-				if f.state == httpAfter {
-					f.lose() // a folded value: servers differ in how they read it
-					return i, false
-				}
-				f.state = httpIgnored
-			default:
-				f.fieldName(b[i:])
-			}
-		case httpBlank:
-			if c != '\n' {
-				f.lose()
-				return i, false
-			}
-			return i + 1, f.endHead()
-		case httpName:
-			f.nextOfName(c)
-		case httpLength:
-			f.length(c)
-		case httpEncoding:
-			if ended, same := f.element(c, "chunked"); ended {
-				f.own |= httpCoded | httpChunked
-				if !same {
-					f.own &^= httpChunked
-				}
-			}
-		case httpUpgrade:
-			if ended, same := f.element(c, "websocket"); ended {
-				f.own |= httpUpgraded
-				if same {
-					f.own |= httpWebSocket
-				}
-			}
-		case httpIgnored:
-			k := bytes.IndexByte(b[i:], '\n')
-			if k < 0 {
-				return len(b), false
-			}
-			i += k
-			f.state = httpLine
-		case httpChunk, httpExtension:
-			f.chunkSize(c)
-		case httpChunkEnd, httpChunkLF:
-			switch {
-			case c == '\n':
-				f.state, f.acc = httpChunk, 0
-			case c == '\r' && f.state == httpChunkEnd:
-				f.state = httpChunkLF
-			default:
-				f.lose()
-			}
-		}
-		if f.flags&(inBody|lost) != 0 {
-			return i + 1, false
-		}
-	}
-	return len(b), false
-}
-
-// fieldName takes the first byte of a header line.
-func (f *Framer) fieldName(b []byte) {
-	f.state = httpIgnored
-	if f.own&httpTrailer != 0 {
-		return
-	}
-	for k := range httpFields {
-		name := httpFields[k].name
-		if b[0]|0x20 == name[0] && (len(b) <= len(name) || endsName(b[len(name)])) {
-			f.state, f.acc = httpName, uint64(k)<<8|1
-			return
-		}
-	}
-}
-
-func endsName(c byte) bool { return c == ':' || c == ' ' || c == '\t' }
-
-// nextOfName takes another byte of a name that has begun like one that
-// matters. Framer.acc is the field's index and how many bytes are the same.
-func (f *Framer) nextOfName(c byte) {
-	field := &httpFields[f.acc>>8]
-	at := int(f.acc & 0xff)
-	switch {
-	case at < len(field.name) && lower(c) == field.name[at]:
-		f.acc++
-	case at == len(field.name) && c == ':':
-		f.state, f.acc = field.state, 0
-	case at == len(field.name) && endsName(c):
-		f.lose() // RFC 9112, 5.1: a server must refuse it
-	case c == '\n':
-		f.state = httpLine
-	default:
-		f.state = httpIgnored
-	}
-}
-
-// A number that is being read.
-const (
-	digits   = 1 << 62 // there are some
-	complete = 1 << 63 // none may follow
-	tooLarge = 1 << 56
-)
-
-func (f *Framer) number(digit, base uint64) {
-	v := f.acc&^digits*base + digit
-	if f.acc&complete != 0 || v >= tooLarge {
-		f.lose()
-		return
-	}
-	f.acc = v | digits
-}
-
-// length takes a byte of Content-Length's value. RFC 9112, 6.3: the same
-// number may be repeated.
-func (f *Framer) length(c byte) {
-	switch {
-	case c >= '0' && c <= '9':
-		f.number(uint64(c-'0'), 10)
-	case c == ' ' || c == '\t' || c == '\r':
-		if f.acc != 0 {
-			f.acc |= complete
-		}
-	case c == ',' || c == '\n':
-		v := f.acc &^ (digits | complete)
-		if f.acc&digits == 0 || f.own&httpHasLength != 0 && v != f.rest {
-			f.lose()
-			return
-		}
-		f.rest, f.acc = v, 0
-		f.own |= httpHasLength
-		if c == '\n' {
-			f.state = httpAfter
-		}
-	default:
-		f.lose()
-	}
-}
-
-// element takes a byte of a list and compares its elements with word. At the
-// end of an element it reports whether it was the same.
-func (f *Framer) element(c byte, word string) (ended, same bool) {
-	const different = 0xff
-	n := uint64(len(word))
-	switch {
-	case c == ',' || c == '\n':
-		ended, same = f.acc != 0, f.acc == n || f.acc == n+1
-		f.acc = 0
-		if c == '\n' {
-			f.state = httpAfter
-		}
-	case c == ' ' || c == '\t' || c == '\r':
-		if f.acc == n {
-			f.acc++ // nothing but blanks may follow
-		} else if f.acc != 0 && f.acc != n+1 {
-			f.acc = different
-		}
-	case f.acc < n && lower(c) == word[f.acc]:
-		f.acc++
-	default:
-		f.acc = different
-	}
-	return ended, same
-}
-
-// endHead decides what follows the empty line.
-func (f *Framer) endHead() (end bool) {
-	f.answer(Answered)
-	length := f.rest
-	f.rest = 0
-	switch {
-	case f.own&httpTrailer != 0:
-		return true
-	case f.own&httpConnect != 0:
-		f.own |= httpUpgraded
-		return true
-	case f.own&httpCoded != 0:
-		if f.own&httpChunked == 0 || f.own&httpOld != 0 {
-			f.lose()
-		}
-		f.state, f.acc = httpChunk, 0
-		return false
-	}
-	return f.body(length, true)
-}
-
-// chunkSize takes a byte of the line before a chunk.
-func (f *Framer) chunkSize(c byte) {
-	switch {
-	case c == '\n':
-		size := f.acc &^ (digits | complete)
-		switch {
-		case f.acc&digits == 0:
-			f.lose()
-		case size == 0:
-			f.own |= httpTrailer
-			f.state = httpLine
-		default:
-			f.body(size, false)
-			f.state = httpChunkEnd
-		}
-	case f.state == httpExtension:
-	case c == ';':
-		f.state = httpExtension
-	case c == ' ' || c == '\t' || c == '\r':
-		f.acc |= complete
-	default:
-		if v, ok := hexDigit(c); ok {
-			f.number(v, 16)
-		} else {
-			f.lose()
-		}
-	}
-}
-
-func hexDigit(c byte) (uint64, bool) {
-	switch c = lower(c); {
-	case c >= '0' && c <= '9':
-		return uint64(c - '0'), true
-	case c >= 'a' && c <= 'f':
-		return uint64(c-'a') + 10, true
-	}
-	return 0, false
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c | 0x20
-	}
-	return c
 }
 
 // isToken are the characters of a token (RFC 9110, 5.6.2).

@@ -1,6 +1,9 @@
 package message
 
 import (
+	"bytes"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -148,5 +151,22 @@ func TestHTTP1Begins(t *testing.T) {
 		{"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ / HTTP/1.1\r\n", No},
 	} {
 		judge(t, "begins", c.b, c.want, func(b []byte) Verdict { return Begins(HTTP1, b) })
+	}
+}
+
+func TestHTTP1RequestsOfNetHTTP(t *testing.T) {
+	for _, body := range []io.Reader{nil, strings.NewReader("hello"), io.MultiReader(strings.NewReader("of no "), strings.NewReader("known length"))} {
+		q, err := http.NewRequest("PUT", "http://example.org/a", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := q.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		f := New(HTTP1)
+		if n, end := f.Next(append(b.Bytes(), get...)); !end || n != b.Len() {
+			t.Errorf("%d of %d bytes of %q", n, b.Len(), &b)
+		}
 	}
 }

@@ -164,6 +164,7 @@ func (f *Framer) memcachedWordEnds() {
 			if code == f.acc {
 				f.own = memcachedVerbs[i].kind << memcachedKind
 				f.answer(memcachedVerbs[i].answer)
+				break
 			}
 		}
 	case f.memcachedLength():

@@ -55,7 +55,7 @@ func mqttRequest(f *Framer, b []byte) (int, bool) {
 func (f *Framer) mqttType(c byte) {
 	kind, qos := c>>4, c>>1&3
 	if (kind == mqttConnect) == (f.own&mqttConnected != 0) {
-		f.lose() // RFC-like rule of MQTT 5, 3.1: the first packet, and only it
+		f.lose() // MQTT 5, 3.1: the first packet is CONNECT, and only that
 		return
 	}
 	f.own |= mqttConnected

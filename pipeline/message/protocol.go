@@ -70,12 +70,18 @@ var protocols = [NumProtocols]rules{
 func (f *Framer) follow(b []byte) (n int, end bool) {
 	switch f.protocol {
 	case HTTP1:
+		if f.flags&server != 0 {
+			return http1Response(f, b)
+		}
 		return http1Request(f, b)
 	case HTTP2:
 		return http2Request(f, b)
 	case WebSocket:
 		return webSocketRequest(f, b)
 	case RESP:
+		if f.flags&server != 0 {
+			return respResponse(f, b)
+		}
 		return respRequest(f, b)
 	case MQTT:
 		return mqttRequest(f, b)

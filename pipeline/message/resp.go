@@ -96,6 +96,23 @@ func respRequest(f *Framer, b []byte) (int, bool) {
 	return len(b), false
 }
 
+// respResponse takes bytes of a server's value. Pushes are no answers.
+func respResponse(f *Framer, b []byte) (n int, end bool) {
+	if f.state == respStart {
+		f.answer(Answered)
+		if b[0] == '>' {
+			f.answer(AnswerUnknown)
+		}
+		f.own, f.acc = respNamed, 1
+		f.respType(b[0])
+		if n = 1; f.Lost() {
+			return 0, false
+		}
+	}
+	k, end := f.respValue(b[n:])
+	return n + k, end
+}
+
 // respValue takes bytes of a value.
 func (f *Framer) respValue(b []byte) (n int, end bool) {
 	for i := 0; i < len(b); i++ {

@@ -24,6 +24,9 @@ func webSocketRequest(f *Framer, b []byte) (int, bool) {
 	}
 	if f.state == 2 {
 		first, second := byte(f.acc>>8), byte(f.acc)
+		if f.flags&server != 0 {
+			second ^= wsMasked // a server's frames are not masked
+		}
 		if !webSocketHead(first, second) {
 			f.lose()
 			return n, false
@@ -36,7 +39,10 @@ func webSocketRequest(f *Framer, b []byte) (int, bool) {
 		}
 		f.own = second
 	}
-	const mask = 4
+	mask := uint64(4)
+	if f.flags&server != 0 {
+		mask = 0
+	}
 	size := uint8(2)
 	switch f.own &^ wsMasked {
 	case 126:
