@@ -20,6 +20,9 @@ type Config struct {
 	RTT          Time  // of the path to the target, where it is not to be measured (-R)
 	SynMSS       int   // bound of the MSS option in SYNs (-D); default from the MTU
 	Memory       int64 // bound of buffered payload in bytes; 0: none
+	// ReopenRate bounds the connections a second that are opened again to a
+	// target which ended them; default 1000.
+	ReopenRate float64
 	// Replayed: the clients are recorded. Their time is not the target's, but
 	// what ClientTime says.
 	Replayed bool
@@ -53,6 +56,7 @@ type Core struct {
 	sink    Sink
 	clients Time // Replayed: the clients' time
 	pieces  pieces
+	targets [numTargets]target
 	out     Out
 	payload [MaxPieces][]byte
 	options [40]byte
@@ -75,6 +79,9 @@ func (c *Core) Configure(cfg Config) {
 	if cfg.Keepalive == 0 {
 		cfg.Keepalive = cfg.NoResponse + 120*Second
 	}
+	if cfg.ReopenRate == 0 {
+		cfg.ReopenRate = 1000
+	}
 	c.cfg = cfg
 }
 
@@ -88,7 +95,7 @@ func (c *Core) FreeSent() { c.pieces.freeSent() }
 // Begin makes s ready for its first event. Its exported fields are set.
 func (c *Core) Begin(s *Session, now Time) {
 	s.state = Watching
-	s.turns.patience = patience
+	s.online.cut = whole
 	s.online.seenAt = c.clientTime(now)
 	s.snd.rtoAt, s.rcv.ackAt, s.online.holeAt, s.turns.waitAt, s.endAt = never, never, never, never, never
 }
@@ -104,7 +111,8 @@ func (c *Core) Connect(s *Session, now Time) {
 	s.rec.active, s.snd.finSent, s.snd.parking, s.rcv.fin, s.turns.pushed = false, false, false, false, false
 	s.rec.next, s.rec.end = s.snd.iss+1, s.snd.iss+1
 	s.rcv.unacked, s.rcv.ackNow, s.rcv.ackAt = 0, false, never
-	s.turns.open, s.turns.waitAt = false, never
+	s.turns.open, s.turns.due, s.turns.waitAt = 0, false, never
+	s.turns.begunAt, s.turns.gap, s.turns.guessed = s.snd.iss, 0, false
 	s.snd.rttSeq, s.snd.rttAt = s.snd.nxt, now
 	s.snd.progressAt, s.rcv.heardAt = now, now
 	s.snd.rtoAt = now + s.snd.rto
@@ -162,15 +170,15 @@ func (c *Core) Drain(s *Session, now Time) {
 
 // end drops what the session holds and closes it.
 func (c *Core) end(s *Session, why Reason) {
-	if s.turns.open {
-		s.turns.open = false
+	if n := uint64(s.turns.open); n > 0 {
+		s.turns.open, s.turns.due = 0, false
 		switch {
-		case why == Finished || s.have() != s.turns.hadAtStart:
-			c.Stats.TurnsCopied++
+		case s.wasAnswered() || why == Finished && !s.owed():
+			c.Stats.TurnsCopied += n
 		case s.snd.una == s.snd.nxt:
-			c.Stats.TurnsUnanswered++
+			c.Stats.TurnsUnanswered += n
 		default:
-			c.Stats.TurnsLost++
+			c.Stats.TurnsLost += n
 		}
 	}
 	if why == Finished {

@@ -147,7 +147,7 @@ func (f *flow) addRequest(w *world, i int) {
 	}
 	w.counter += 7
 	binary.BigEndian.PutUint32(b, magic)
-	binary.BigEndian.PutUint32(b[4:], uint32(f.id))
+	binary.BigEndian.PutUint32(b[4:], 1<<31|uint32(f.id)) // else it might be a DNS question
 	binary.BigEndian.PutUint32(b[8:], uint32(i))
 	binary.BigEndian.PutUint32(b[12:], uint32(n))
 	binary.BigEndian.PutUint32(b[16:], uint32(r.response))

@@ -14,11 +14,18 @@ type piece struct {
 	len  uint32 // payload bytes; 0 for FIN and RST
 	skip uint32 // bytes at the front of buf that do not count
 	kind pieceKind
-	turn bool // begins a turn
+	// What it is to the turns: see mark.
+	turn  bool // begins one: a new connection to the target may begin with it
+	waits bool // the client had read more when it sent this than when it began the turn before
+	ends  bool // a message ends with it
+	due   bool // which the server answers
 	// fresh pieces follow bytes that were lost, and take a new connection.
 	fresh bool
-	at    Time // when it was captured, by the clients' time, while it waits behind a hole
-	buf   *payload
+	// own is how much of what the client had read came behind a rest: the server
+	// said it of its own accord.
+	own uint16
+	at  Time // when it was captured, by the clients' time, while it waits behind a hole
+	buf *payload
 }
 
 type pieceKind uint8
@@ -75,15 +82,20 @@ func class(n int) int {
 // capture says that pieces are about to be made of b.
 func (ps *pieces) capture(b []byte) { ps.captured, ps.shared = b, nil }
 
-// alloc makes a piece of the last n bytes of the captured payload.
-func (ps *pieces) alloc(seq, ack Seq, kind pieceKind, n int) uint32 {
+// take returns a place in the slab.
+func (ps *pieces) take() uint32 {
 	i := ps.free
 	if i == 0 {
 		ps.slab = append(ps.slab, piece{})
-		i = uint32(len(ps.slab) - 1)
-	} else {
-		ps.free = ps.slab[i].next
+		return uint32(len(ps.slab) - 1)
 	}
+	ps.free = ps.slab[i].next
+	return i
+}
+
+// alloc makes a piece of the last n bytes of the captured payload.
+func (ps *pieces) alloc(seq, ack Seq, kind pieceKind, n int) uint32 {
+	i := ps.take()
 	p := piece{seq: seq, ack: ack, len: uint32(n), kind: kind}
 	if n > 0 {
 		if ps.shared == nil {
@@ -94,6 +106,21 @@ func (ps *pieces) alloc(seq, ack Seq, kind pieceKind, n int) uint32 {
 	}
 	ps.slab[i] = p
 	return i
+}
+
+// run is the payload of p from its byte off on, as far as it is in one buffer.
+func (ps *pieces) run(p *piece, off uint32) []byte { return p.buf.B[p.skip+off : p.skip+p.len] }
+
+// split cuts piece i behind its first n bytes, and returns the rest.
+func (ps *pieces) split(i, n uint32) uint32 {
+	p := ps.at(i)
+	rest := *p
+	rest.seq, rest.skip, rest.len = p.seq.Add(n), p.skip+n, p.len-n
+	p.len = n
+	p.buf.refs++
+	k := ps.take()
+	*ps.at(k) = rest
+	return k
 }
 
 // copied returns a copy of the captured payload.
