@@ -248,6 +248,7 @@ func (p *Pipeline) addWorker(i, n int, start time.Time) {
 func (w *worker) limit(set *settings, cfg *conf.Tcpcopy, n int) {
 	own := set.session
 	own.Memory = cfg.Memory / int64(n)
+	own.ReopenRate = cfg.ReopenRate / float64(n)
 	w.core.Configure(own)
 	w.memory, w.maxSessions = own.Memory, max(cfg.MaxSessions/n, 1)
 }

@@ -21,7 +21,7 @@ type Config struct {
 	SynMSS       int   // bound of the MSS option in SYNs (-D); default from the MTU
 	Memory       int64 // bound of buffered payload in bytes; 0: none
 	// ReopenRate bounds the connections a second that are opened again to a
-	// target which ended them; default 1000.
+	// target which ended them; 0: none.
 	ReopenRate float64
 	// Replayed: the clients are recorded. Their time is not the target's, but
 	// what ClientTime says.
@@ -78,9 +78,6 @@ func (c *Core) Configure(cfg Config) {
 	}
 	if cfg.Keepalive == 0 {
 		cfg.Keepalive = cfg.NoResponse + 120*Second
-	}
-	if cfg.ReopenRate == 0 {
-		cfg.ReopenRate = 1000
 	}
 	c.cfg = cfg
 }

@@ -72,13 +72,17 @@ func (l *lengths) deny(n int32) {
 	}
 }
 
-// bucket lets a number of events a second pass, and as many at once.
+// bucket lets a number of events a second pass, and as many at once. Without a
+// rate there is no bound.
 type bucket struct {
 	tokens float64
 	at     Time
 }
 
 func (b *bucket) take(rate float64, now Time) bool {
+	if rate == 0 {
+		return true
+	}
 	burst := max(rate, 1)
 	if b.at == 0 {
 		b.tokens = burst
