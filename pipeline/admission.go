@@ -144,7 +144,7 @@ func (w *worker) room() (PacketDrop, bool) {
 	switch {
 	case w.slab.Len()+w.admission.copies > w.maxSessions:
 		return ShedSessions, false
-	case w.memory > 0 && w.core.Held() > w.memory/10*9:
+	case w.memory > 0 && w.core.Used() > w.memory/10*9:
 		return ShedMemory, false
 	case w.admission.losing(w.now):
 		return ShedLoss, false

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"slices"
+	"unsafe"
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
@@ -142,6 +143,12 @@ func (w *worker) connect(i uint32, s *session.Session) {
 		w.claim = append(w.claim, e)
 	}
 	w.core.Connect(s, w.now)
+}
+
+// tableBytes is the memory that sessions take beside what their core holds.
+func (w *worker) tableBytes() int64 {
+	columns := int64(cap(w.extra)) * int64(unsafe.Sizeof(extra{}))
+	return w.slab.Bytes() + columns + w.clients.Bytes() + w.ends.Bytes() + w.wheel.Bytes()
 }
 
 // settle lets the sessions that were touched send, and follows what became of

@@ -197,6 +197,7 @@ func (w *worker) pass() int {
 func (w *worker) sent() {
 	w.lag.measure(&w.counter.Lag)
 	w.core.FreeSent()
+	w.core.SetOverhead(w.tableBytes())
 	w.wakePeers()
 	if w.feed != nil {
 		w.feed.tell(w)

@@ -118,6 +118,44 @@ func TestSlabIndexesStayValid(t *testing.T) {
 	}
 }
 
+func TestSlabGivesBackWhatIsEmpty(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	var s Slab[[5]uint64]
+	one := int64(0)
+	live := map[uint32]uint64{}
+	for step := range 60_000 {
+		if grow := step/10_000%2 == 0; r.IntN(4) > 0 == grow || len(live) == 0 {
+			i := s.Alloc()
+			if _, ok := live[i]; ok || i == 0 || *s.At(i) != [5]uint64{} {
+				t.Fatalf("step %d: index %d is in use, or not zero: %v", step, i, *s.At(i))
+			}
+			live[i] = r.Uint64()
+			s.At(i)[4] = live[i]
+		} else {
+			for i := range live {
+				s.Free(i)
+				delete(live, i)
+				break
+			}
+		}
+		if step == 0 {
+			one = s.Bytes()
+		}
+		if s.Len() != len(live) || s.Bytes() < one*int64(len(live)/chunk) {
+			t.Fatalf("step %d: %d values in %d bytes, want %d", step, s.Len(), s.Bytes(), len(live))
+		}
+	}
+	for i, v := range live {
+		if s.At(i)[4] != v {
+			t.Fatalf("value %d moved", i)
+		}
+		s.Free(i)
+	}
+	if s.Bytes() != one {
+		t.Errorf("%d bytes are kept for nothing, want %d", s.Bytes(), one)
+	}
+}
+
 func addr(s string) packet.Addr { return packet.AddrFrom(netip.MustParseAddr(s)) }
 
 func TestEndpointsOfAllWorkersAreDistinctAndInTheirShard(t *testing.T) {

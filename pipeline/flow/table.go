@@ -4,6 +4,8 @@
 // a million sessions cost the collector nothing.
 package flow
 
+import "unsafe"
+
 // Table is a hash table of indexes: open addressing with linear probing, at
 // most half full. It stores the hash beside the index, so growing touches
 // nothing else. Index 0 is none.
@@ -22,6 +24,9 @@ const minTable = 1024
 
 // Len is how many entries the table has.
 func (t *Table) Len() int { return t.n }
+
+// Bytes is the memory that the table takes.
+func (t *Table) Bytes() int64 { return int64(len(t.slots)) * int64(unsafe.Sizeof(slot{})) }
 
 // Find returns the first entry with this hash that eq confirms, or 0.
 func (t *Table) Find(hash uint64, eq func(index uint32) bool) uint32 {

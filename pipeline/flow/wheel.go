@@ -1,6 +1,9 @@
 package flow
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // Wheel is a timing wheel of one-millisecond slots (Varghese and Lauck, 1987,
 // scheme 6) over indexes. A timer beyond its horizon fires there, early; whoever
@@ -10,7 +13,7 @@ type Wheel struct {
 	tick  int64 // the slot that is due next, ms
 	heads [wheelSlots]uint32
 	used  [wheelSlots / 64]uint64
-	links []link
+	links []*[chunk]link // by index; chunks never move
 	armed int
 }
 
@@ -26,11 +29,11 @@ func (w *Wheel) Start(ms int64) { w.tick = ms }
 
 // Arm makes index fire at ms or earlier.
 func (w *Wheel) Arm(index uint32, ms int64) {
-	for int(index) >= len(w.links) {
-		w.links = append(w.links, link{})
+	for int(index/chunk) >= len(w.links) {
+		w.links = append(w.links, new([chunk]link))
 	}
 	ms = min(max(ms, w.tick), w.tick+wheelSlots-2) // never into the slot that Advance is emptying
-	l := &w.links[index]
+	l := w.link(index)
 	if l.at != 0 {
 		if l.at <= ms {
 			return
@@ -40,30 +43,35 @@ func (w *Wheel) Arm(index uint32, ms int64) {
 	i := ms & (wheelSlots - 1)
 	l.at, l.prev, l.next = ms, 0, w.heads[i]
 	if l.next != 0 {
-		w.links[l.next].prev = index
+		w.link(l.next).prev = index
 	}
 	w.heads[i] = index
 	w.used[i/64] |= 1 << (i % 64)
 	w.armed++
 }
 
+func (w *Wheel) link(index uint32) *link { return &w.links[index/chunk][index%chunk] }
+
+// Bytes is the memory that the wheel takes for its timers.
+func (w *Wheel) Bytes() int64 { return int64(len(w.links)) * int64(unsafe.Sizeof([chunk]link{})) }
+
 // Disarm takes index out.
 func (w *Wheel) Disarm(index uint32) {
-	if int(index) < len(w.links) && w.links[index].at != 0 {
+	if int(index/chunk) < len(w.links) && w.link(index).at != 0 {
 		w.unlink(index)
 	}
 }
 
 func (w *Wheel) unlink(index uint32) {
-	l := &w.links[index]
+	l := w.link(index)
 	i := l.at & (wheelSlots - 1)
 	if l.prev != 0 {
-		w.links[l.prev].next = l.next
+		w.link(l.prev).next = l.next
 	} else if w.heads[i] = l.next; l.next == 0 {
 		w.used[i/64] &^= 1 << (i % 64)
 	}
 	if l.next != 0 {
-		w.links[l.next].prev = l.prev
+		w.link(l.next).prev = l.prev
 	}
 	*l = link{}
 	w.armed--

@@ -299,7 +299,7 @@ func TestTruncatedDuplicateDoesNoHarm(t *testing.T) {
 }
 
 func TestMemoryLimitShedsTheSession(t *testing.T) {
-	b := newBed(t, Config{Memory: 10_000})
+	b := newBed(t, Config{Memory: 2 * pageSize}) // one page for pieces
 	b.window = 0
 	b.open()
 	b.data(1, 9000, 1)

@@ -31,11 +31,11 @@ type online struct {
 	ackLast Seq    // acknowledgment that the last turn began with
 	rested  Seq    // highest acknowledgment that stood for a while
 	readAt  uint32 // when the client came to ackSeen, in ms
-	first   uint32 // pieces in order, from the oldest that is kept
-	last    uint32
-	ahead   uint32 // pieces beyond a hole, sorted
-	holeAt  Time   // when the hole is given up
-	seenAt  Time   // last packet of the client
+	first   ref    // pieces in order, from the oldest that is kept
+	last    ref
+	ahead   ref  // pieces beyond a hole, sorted
+	holeAt  Time // when the hole is given up
+	seenAt  Time // last packet of the client
 	framer  message.Framer
 }
 
@@ -222,7 +222,7 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack Seq, now Time) {
 			return
 		}
 	}
-	if c.cfg.Memory > 0 && c.pieces.held+int64(len(b)) > c.cfg.Memory {
+	if !c.pieces.fit() {
 		st.Dropped[MemoryLimit] += uint64(len(b))
 		c.lose(s, MemoryLimit, seq.Add(uint32(len(b))), ack, now)
 		return

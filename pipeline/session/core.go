@@ -19,7 +19,7 @@ type Config struct {
 	Keepalive    Time  // the client is given up after this silence (-k); default 240 s
 	RTT          Time  // of the path to the target, where it is not to be measured (-R)
 	SynMSS       int   // bound of the MSS option in SYNs (-D); default from the MTU
-	Memory       int64 // bound of buffered payload in bytes; 0: none
+	Memory       int64 // bound of what sessions take, in bytes: Held and SetOverhead; 0: none
 	// ReopenRate bounds the connections a second that are opened again to a
 	// target which ended them; 0: none.
 	ReopenRate float64
@@ -80,13 +80,23 @@ func (c *Core) Configure(cfg Config) {
 		cfg.Keepalive = cfg.NoResponse + 120*Second
 	}
 	c.cfg = cfg
+	c.pieces.limit = cfg.Memory
 }
 
-// Held is how many bytes of payload are in memory.
-func (c *Core) Held() int64 { return c.pieces.held }
+// Held is the memory in use for what sessions hold beside themselves: payload,
+// and what is known of it.
+func (c *Core) Held() int64 { return c.pieces.held() }
 
-// FreeSent gives back the buffers of payload that is no longer needed. Call it
-// when all that was sent is out of the process.
+// Used is the memory that sessions take in all: Held, and what their owner said
+// by SetOverhead.
+func (c *Core) Used() int64 { return c.pieces.held() + c.pieces.overhead }
+
+// SetOverhead says how much memory the owner uses for sessions: for the Sessions
+// themselves, and to find them. It counts against the bound.
+func (c *Core) SetOverhead(bytes int64) { c.pieces.account(bytes) }
+
+// FreeSent frees payload that is no longer needed. Call it when all that was
+// sent is out of the process.
 func (c *Core) FreeSent() { c.pieces.freeSent() }
 
 // Begin makes s ready for its first event. Its exported fields are set.

@@ -71,7 +71,7 @@ func (c *Core) joins(s *Session, b []byte) bool {
 }
 
 // queue appends piece i, which begins at next, cut where messages end.
-func (c *Core) queue(s *Session, i uint32) {
+func (c *Core) queue(s *Session, i ref) {
 	for i != 0 {
 		rest := c.mark(s, i)
 		p := c.pieces.at(i)
@@ -87,7 +87,7 @@ func (c *Core) queue(s *Session, i uint32) {
 	}
 }
 
-func (c *Core) append(s *Session, i uint32) {
+func (c *Core) append(s *Session, i ref) {
 	c.pieces.at(i).next = 0
 	if s.online.last == 0 {
 		s.online.first = i
@@ -102,7 +102,7 @@ func (c *Core) append(s *Session, i uint32) {
 
 // mark says what piece i is to the messages of the stream, which it continues.
 // Where a message ends within it, it is cut there, and the rest returned.
-func (c *Core) mark(s *Session, i uint32) (rest uint32) {
+func (c *Core) mark(s *Session, i ref) (rest ref) {
 	on, p := &s.online, c.pieces.at(i)
 	first := p.seq == s.snd.iss+1
 	more := on.ackLast.Before(p.ack)
@@ -224,8 +224,8 @@ func (c *Core) cutTo(s *Session, to Seq, why Reason, ack Seq, now Time) {
 // dropUnreleased drops what there is of the message at the end of the queue,
 // if the target has not got its beginning.
 func (c *Core) dropUnreleased(s *Session, why Reason) bool {
-	cut, kept := uint32(0), uint32(0)
-	released, last := true, uint32(0)
+	cut, kept := ref(0), ref(0)
+	released, last := true, ref(0)
 	for i := s.online.first; i != 0; last, i = i, c.pieces.at(i).next {
 		released = released && i != s.turns.nextPiece
 		if !released && c.pieces.at(i).turn {

@@ -159,8 +159,8 @@ func (m *mill) settle() {
 	if m.core.Held() > millMemory {
 		m.t.Fatalf("%d bytes held", m.core.Held())
 	}
-	if s.online.aheadN > maxAhead || len(m.core.pieces.slab) > 1<<20 {
-		m.t.Fatalf("%d pieces", len(m.core.pieces.slab))
+	if s.online.aheadN > maxAhead {
+		m.t.Fatalf("%d pieces ahead", s.online.aheadN)
 	}
 }
 

@@ -29,7 +29,7 @@ func (c *Core) insertAhead(s *Session, seq, ack Seq, kind pieceKind, b []byte, n
 		c.lose(s, ReassemblyLimit, seq.Add(uint32(len(b))), ack, now)
 		return
 	}
-	prev, i := uint32(0), s.online.ahead
+	prev, i := ref(0), s.online.ahead
 	for i != 0 && !seq.Before(c.pieces.at(i).seq) {
 		prev, i = i, c.pieces.at(i).next
 	}
@@ -197,8 +197,8 @@ func (c *Core) dropCut(s *Session) {
 	if s.turns.nextPiece == 0 {
 		return
 	}
-	cut, kept := uint32(0), uint32(0) // first piece to go, and the one before
-	last := uint32(0)
+	cut, kept := ref(0), ref(0) // first piece to go, and the one before
+	last := ref(0)
 	for i := s.online.first; i != 0; last, i = i, c.pieces.at(i).next {
 		if i == s.turns.nextPiece || cut != 0 && c.pieces.at(i).turn {
 			cut, kept = i, last
@@ -208,7 +208,7 @@ func (c *Core) dropCut(s *Session) {
 }
 
 // dropFrom drops the queue from piece cut on, which follows kept.
-func (c *Core) dropFrom(s *Session, cut, kept uint32, why Reason) {
+func (c *Core) dropFrom(s *Session, cut, kept ref, why Reason) {
 	for i := cut; i != 0; {
 		p := c.pieces.at(i)
 		next := p.next

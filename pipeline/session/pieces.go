@@ -1,19 +1,18 @@
 package session
 
-import (
-	"github.com/valyala/bytebufferpool"
-)
+import "unsafe"
 
 // A piece is a run of the client's payload, or its FIN or RST, in the order of
-// sequence numbers. Pieces live in one slab for each Core and are linked by
-// index; index 0 is none.
+// sequence numbers. Pieces are linked by refs into the Core's memory.
 type piece struct {
-	next uint32
-	seq  Seq    // of the first byte
-	ack  Seq    // the client's acknowledgment when it sent this
-	len  uint32 // payload bytes; 0 for FIN and RST
-	skip uint32 // bytes at the front of buf that do not count
-	kind pieceKind
+	next    ref
+	seq     Seq    // of the first byte
+	ack     Seq    // the client's acknowledgment when it sent this
+	len     uint32 // payload bytes; 0 for FIN and RST
+	skip    uint32 // bytes at the front of payload that do not count
+	payload ref    // its first buffer
+	at      Time   // when it was captured, by the clients' time, while it waits behind a hole
+	kind    pieceKind
 	// What it is to the turns: see mark.
 	turn  bool // begins one: a new connection to the target may begin with it
 	waits bool // the client had read more when it sent this than when it began the turn before
@@ -24,9 +23,9 @@ type piece struct {
 	// own is how much of what the client had read came behind a rest: the server
 	// said it of its own accord.
 	own uint16
-	at  Time // when it was captured, by the clients' time, while it waits behind a hole
-	buf *payload
 }
+
+const pieceSize = int(unsafe.Sizeof(piece{}))
 
 type pieceKind uint8
 
@@ -44,124 +43,130 @@ func (p *piece) end() Seq {
 	return p.seq.Add(p.len)
 }
 
-// payload is that of one captured segment. The copies of a session share it.
-type payload struct {
-	*bytebufferpool.ByteBuffer
-	refs int
+// A buffer is a slot with payload, which begins where the slot does, so that it
+// is copied aligned. bufferTail is at the end of the slot. The payload of one
+// captured segment, of which the copies of a session share one, is in several
+// buffers where it is longer than a page: a packet that GRO made.
+type bufferTail struct {
+	refs uint32 // pieces, in the first buffer; with none left: the next in pendingFree
+	next ref    // of the same payload
 }
 
-// pieces is the slab. Buffers come from pools by size class, because
-// bytebufferpool sizes each pool's buffers by what is usual in it, and one
-// GRO packet is as large as forty others.
+const (
+	tailSize  = int(unsafe.Sizeof(bufferTail{}))
+	bufferMax = pageSize - tailSize // payload bytes
+)
+
+func (ps *pieces) tail(r ref) *bufferTail { return at[bufferTail](&ps.memory, ps.lastUnit(r)) }
+
+// pieces makes and frees them.
 type pieces struct {
-	slab        []piece
-	free        uint32
-	held        int64 // bytes of memory in buffers
-	pendingFree []*payload
-	pools       [3]bytebufferpool.Pool
-	spare       []*payload
+	memory
+	pendingFree ref // buffers that the batch may refer to, linked by their tails
 
-	captured []byte   // payload of the segment that is being taken
-	shared   *payload // a copy of it, once a piece needs one
+	captured []byte // payload of the segment that is being taken
+	shared   ref    // buffer with a copy of it, once a piece needs one
 }
 
-func (ps *pieces) init() { ps.slab = make([]piece, 1, 1024) }
-
-func (ps *pieces) at(i uint32) *piece { return &ps.slab[i] }
-
-func class(n int) int {
-	switch {
-	case n <= 2<<10:
-		return 0
-	case n <= 16<<10:
-		return 1
-	}
-	return 2
-}
+func (ps *pieces) at(r ref) *piece { return at[piece](&ps.memory, r) }
 
 // capture says that pieces are about to be made of b.
-func (ps *pieces) capture(b []byte) { ps.captured, ps.shared = b, nil }
+func (ps *pieces) capture(b []byte) { ps.captured, ps.shared = b, 0 }
 
-// take returns a place in the slab.
-func (ps *pieces) take() uint32 {
-	i := ps.free
-	if i == 0 {
-		ps.slab = append(ps.slab, piece{})
-		return uint32(len(ps.slab) - 1)
+// fit reports whether the limit allows a piece of the captured payload.
+func (ps *pieces) fit() bool {
+	need := ps.missing(pieceSize)
+	if n := len(ps.captured); ps.shared == 0 {
+		need += n/bufferMax + ps.missing(tailSize+n%bufferMax)
 	}
-	ps.free = ps.slab[i].next
-	return i
+	return need == 0 || need <= ps.available()
 }
 
 // alloc makes a piece of the last n bytes of the captured payload.
-func (ps *pieces) alloc(seq, ack Seq, kind pieceKind, n int) uint32 {
-	i := ps.take()
+func (ps *pieces) alloc(seq, ack Seq, kind pieceKind, n int) ref {
 	p := piece{seq: seq, ack: ack, len: uint32(n), kind: kind}
 	if n > 0 {
-		if ps.shared == nil {
+		if ps.shared == 0 {
 			ps.shared = ps.copied()
 		}
-		p.buf, p.skip = ps.shared, uint32(len(ps.captured)-n)
-		p.buf.refs++
+		p.payload, p.skip = ps.shared, uint32(len(ps.captured)-n)
+		ps.tail(p.payload).refs++
 	}
-	ps.slab[i] = p
-	return i
+	r := ps.memory.alloc(pieceSize)
+	*ps.at(r) = p
+	return r
 }
 
-// run is the payload of p from its byte off on, as far as it is in one buffer.
-func (ps *pieces) run(p *piece, off uint32) []byte { return p.buf.B[p.skip+off : p.skip+p.len] }
-
-// split cuts piece i behind its first n bytes, and returns the rest.
-func (ps *pieces) split(i, n uint32) uint32 {
-	p := ps.at(i)
+// split cuts piece r behind its first n bytes, and returns the rest.
+func (ps *pieces) split(r ref, n uint32) ref {
+	p := ps.at(r)
 	rest := *p
 	rest.seq, rest.skip, rest.len = p.seq.Add(n), p.skip+n, p.len-n
 	p.len = n
-	p.buf.refs++
-	k := ps.take()
+	ps.tail(p.payload).refs++
+	k := ps.memory.alloc(pieceSize)
 	*ps.at(k) = rest
 	return k
 }
 
 // copied returns a copy of the captured payload.
-func (ps *pieces) copied() *payload {
-	var p *payload
-	if n := len(ps.spare); n > 0 {
-		p, ps.spare = ps.spare[n-1], ps.spare[:n-1]
-	} else {
-		p = new(payload)
+func (ps *pieces) copied() (first ref) {
+	last := ref(0)
+	for b := ps.captured; len(b) > 0; {
+		n := min(len(b), bufferMax)
+		r := ps.memory.alloc(tailSize + n)
+		*ps.tail(r) = bufferTail{}
+		copy(ps.bytes(r, n), b)
+		if last == 0 {
+			first = r
+		} else {
+			ps.tail(last).next = r
+		}
+		last, b = r, b[n:]
 	}
-	p.ByteBuffer = ps.pools[class(len(ps.captured))].Get()
-	p.B = append(p.B[:0], ps.captured...)
-	ps.held += int64(len(p.B))
-	return p
+	return first
 }
 
-// freePiece frees piece i. Its payload may still be in a batch that is to be
+// bytes is the beginning of a buffer.
+func (ps *pieces) bytes(r ref, n int) []byte { return unsafe.Slice(at[byte](&ps.memory, r), n) }
+
+// run is the payload of p from its byte off on, as far as it is in one buffer.
+func (ps *pieces) run(p *piece, off uint32) []byte {
+	from, to := int(p.skip+off), int(p.skip+p.len)
+	r := p.payload
+	for from >= bufferMax {
+		r = ps.tail(r).next
+		from, to = from-bufferMax, to-bufferMax
+	}
+	return ps.bytes(r, min(to, bufferMax))[from:]
+}
+
+// freePiece frees piece r. Its payload may still be in a batch that is to be
 // sent, so it waits in pendingFree.
-func (ps *pieces) freePiece(i uint32) {
-	p := &ps.slab[i]
-	if p.buf != nil {
-		if p.buf.refs--; p.buf.refs == 0 {
-			if p.buf == ps.shared {
-				ps.shared = nil
+func (ps *pieces) freePiece(r ref) {
+	if b := ps.at(r).payload; b != 0 {
+		t := ps.tail(b)
+		if t.refs--; t.refs == 0 {
+			if b == ps.shared {
+				ps.shared = 0
 			}
-			ps.held -= int64(len(p.buf.B))
-			ps.pendingFree = append(ps.pendingFree, p.buf)
+			t.refs, ps.pendingFree = uint32(ps.pendingFree), b
 		}
 	}
-	*p = piece{next: ps.free}
-	ps.free = i
+	ps.free(r)
 }
 
-// freeSent gives the buffers of released pieces back. Nothing may refer to them:
-// the batch has been sent.
+// freeSent frees the buffers that wait for it. Nothing may refer to them: the
+// batch has been sent.
 func (ps *pieces) freeSent() {
-	for i, p := range ps.pendingFree {
-		ps.pools[class(len(p.B))].Put(p.ByteBuffer)
-		p.ByteBuffer = nil
-		ps.spare = append(ps.spare, p)
-		ps.pendingFree[i] = nil
+	for ps.pendingFree != 0 {
+		r := ps.pendingFree
+		ps.pendingFree = ref(ps.tail(r).refs)
+		for r != 0 {
+			next := ps.tail(r).next
+			ps.free(r)
+			r = next
+		}
 	}
-	ps.pendingFree = ps.pendingFree[:0]
+	ps.trim()
 }

@@ -16,7 +16,7 @@ type sender struct {
 	una      Seq
 	nxt      Seq
 	credited Seq    // delivered bytes are counted up to here
-	cursor   uint32 // piece that holds nxt, or one before
+	cursor   ref    // piece that holds nxt, or one before
 	wnd      uint32 // scaled
 	cwnd     uint32
 	ssthresh uint32
@@ -149,13 +149,15 @@ func (c *Core) sendData(s *Session, seq Seq, n uint32, now Time, again bool) uin
 		if p.kind != pieceData {
 			break
 		}
-		b := p.buf.B[p.skip+at.Sub(p.seq) : p.skip+p.len]
+		b := c.pieces.run(p, at.Sub(p.seq))
 		if uint32(len(b)) > left {
 			b = b[:left]
 		}
 		o.Payload = append(o.Payload, b)
 		at, left = at.Add(uint32(len(b))), left-uint32(len(b))
-		i = p.next
+		if at == p.end() {
+			i = p.next
+		}
 	}
 	o.Len = int(at.Sub(seq))
 	if o.Len == 0 {

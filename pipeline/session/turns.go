@@ -4,7 +4,7 @@ package session
 // answered.
 type turns struct {
 	released   Seq    // sequence number up to which pieces are released
-	nextPiece  uint32 // first piece not released
+	nextPiece  ref    // first piece not released
 	keep       Seq    // payload from here on belongs to unanswered turns
 	peerBase   Seq    // target's sequence number that stands for no response byte
 	hadAtStart Seq    // what the target had sent when the running turns were released
