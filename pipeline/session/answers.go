@@ -120,7 +120,7 @@ func (s *Session) quietAt(p *piece) Time {
 func (s *Session) patientUntil(c *Core, p *piece) Time {
 	since := max(s.turns.waitAt, s.snd.progressAt)
 	switch {
-	case s.mayEnd(p):
+	case s.justCloses(p):
 		return since + lastAnswer
 	case s.alternates():
 		return max(since, s.rcv.heardAt) + c.cfg.NoResponse
@@ -130,16 +130,18 @@ func (s *Session) patientUntil(c *Core, p *piece) Time {
 	return since + max(patience>>s.turns.impatience, minPatience)
 }
 
-// mayEnd reports whether p is a FIN before which production, for all that is
+// justCloses reports whether p is a FIN before which production, for all that is
 // known, did nothing but close.
-func (s *Session) mayEnd(p *piece) bool { return p.kind == pieceFIN && (!p.due || s.gap(p) == -1) }
+func (s *Session) justCloses(p *piece) bool {
+	return p.kind == pieceFIN && (p.ends != endsDue || s.gap(p) == -1)
+}
 
 // tired ends the wait of p, and reports whether it may go. A target that
 // answers what it is asked has timed out.
 func (c *Core) tired(s *Session, p *piece, gap int32, now Time) bool {
 	t := &s.turns
 	switch {
-	case gap > 0, s.mayEnd(p):
+	case gap > 0, s.justCloses(p):
 		return true
 	case s.alternates():
 		c.Abort(s, TargetTimeout, now)

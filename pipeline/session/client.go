@@ -274,6 +274,6 @@ func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack Seq) {
 	i := c.pieces.alloc(seq, ack, kind, 0)
 	c.queue(s, i)
 	p := c.pieces.at(i)
-	p.waits, p.due = p.waits || kind == pieceRST, true
+	p.waits, p.ends = p.waits || kind == pieceRST, endsDue
 	s.online.ended, s.online.endFIN = true, kind == pieceFIN
 }

@@ -207,8 +207,8 @@ func (c *Core) end(s *Session, why Reason) {
 // dropAll frees every piece; what was not delivered is counted.
 func (c *Core) dropAll(s *Session, why Reason) {
 	for s.online.first != 0 {
-		if p := c.pieces.at(s.online.first); p.turn && p.kind == pieceData && !p.seq.Before(s.turns.released) {
-			c.Stats.TurnsLost++
+		if p := c.pieces.at(s.online.first); !p.seq.Before(s.turns.released) {
+			c.Stats.TurnsLost += uint64(p.turns)
 		}
 		c.dropFirst(s, why)
 	}

@@ -101,55 +101,77 @@ func (c *Core) append(s *Session, i ref) {
 }
 
 // mark says what piece i is to the messages of the stream, which it continues.
-// Where a message ends within it, it is cut there, and the rest returned.
+// It may be cut, and the rest is returned.
 func (c *Core) mark(s *Session, i ref) (rest ref) {
 	on, p := &s.online, c.pieces.at(i)
 	first := p.seq == s.snd.iss+1
 	more := on.ackLast.Before(p.ack)
-	p.own = on.unasked(p.ack)
+	p.turns, p.ends, p.own = 0, goesOn, on.unasked(p.ack)
 	if p.kind != pieceData {
 		p.waits = more || first
-		if on.cut != whole {
-			on.cut, p.turn, p.fresh = whole, true, true
-		}
+		p.fresh, on.cut = on.cut != whole, whole
 		on.ackLast = on.ackLast.Max(p.ack)
 		return 0
 	}
 	if first && on.sawSYN && p.seq == on.isn+1 {
 		c.recognize(s, c.pieces.run(p, 0))
 	}
-	begins := on.framer.Boundary()
 	if on.framer.Lost() && c.resumes(s, p, more) {
-		on.framer, begins = message.Resume(on.protocol), true
+		on.framer = message.Resume(on.protocol)
 	}
 	switch {
 	case s.framed():
-		p.turn, p.waits = begins, begins && more
+		p.waits = more && on.framer.Boundary()
+		rest = c.frame(s, i)
 	case on.protocol == message.Unknown || on.framer.Protocol() == message.Unknown:
-		p.turn, p.waits, p.due = more || first, more || first, true
+		if p.waits, p.ends = more || first, mayEnd; p.waits {
+			p.turns = 1
+		}
 	default:
 		p.waits = more // its messages are lost sight of
 	}
-	if on.cut != whole {
-		p.fresh = p.turn
+	p.fresh = on.cut != whole && p.turns > 0
+	switch {
+	case p.fresh:
+		on.cut = whole
+	case on.cut == beyond:
 		on.cut = cutMessage
-		if p.fresh {
-			on.cut = whole
-		}
 	}
-	if p.turn || p.waits || on.cut != whole {
+	if p.turns > 0 || p.waits || on.cut != whole {
 		on.ackLast = on.ackLast.Max(p.ack)
 	}
-	if !s.framed() {
-		return 0
-	}
-	n, end := c.follow(s, p)
-	p.ends, p.due = end, end && on.framer.Answer() == message.Answered
-	if end && on.protocol == message.Unknown {
-		on.protocol = on.framer.Protocol()
-	}
-	if n < p.len {
-		return c.pieces.split(i, n)
+	return rest
+}
+
+// frame finds the rest of a message in piece i, or messages that are whole, or
+// the beginning of one. Where something else follows, the piece is cut.
+func (c *Core) frame(s *Session, i ref) (rest ref) {
+	on, p := &s.online, c.pieces.at(i)
+	begins := on.framer.Boundary()
+	for n := uint32(0); n < p.len; {
+		before := on.framer
+		k, end := c.follow(s, p, n)
+		if !end && n > 0 {
+			on.framer = before
+			return c.pieces.split(i, n)
+		}
+		n += k
+		if begins {
+			p.turns++
+		}
+		if !end {
+			break
+		}
+		p.ends = max(p.ends, endsQuiet)
+		if on.framer.Answer() == message.Answered {
+			p.ends = endsDue
+		}
+		if on.protocol == message.Unknown {
+			on.protocol = on.framer.Protocol()
+		}
+		if !begins && n < p.len {
+			return c.pieces.split(i, n)
+		}
 	}
 	return 0
 }
@@ -178,11 +200,11 @@ func (c *Core) resumes(s *Session, p *piece, more bool) bool {
 	return more
 }
 
-// follow takes p up to the end of the message.
-func (c *Core) follow(s *Session, p *piece) (n uint32, end bool) {
-	for n < p.len && !end {
+// follow takes p from its byte off on up to the end of the message.
+func (c *Core) follow(s *Session, p *piece, off uint32) (n uint32, end bool) {
+	for off+n < p.len && !end {
 		var k int
-		k, end = s.online.framer.Next(c.pieces.run(p, n))
+		k, end = s.online.framer.Next(c.pieces.run(p, off+n))
 		n += uint32(k)
 	}
 	return n, end
@@ -228,7 +250,7 @@ func (c *Core) dropUnreleased(s *Session, why Reason) bool {
 	released, last := true, ref(0)
 	for i := s.online.first; i != 0; last, i = i, c.pieces.at(i).next {
 		released = released && i != s.turns.nextPiece
-		if !released && c.pieces.at(i).turn {
+		if !released && c.pieces.at(i).turns > 0 {
 			cut, kept = i, last
 		}
 	}

@@ -155,7 +155,7 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 	s.online.aheadN--
 	c.queue(s, i)
 	p = c.pieces.at(i)
-	p.turn, p.fresh = true, true
+	p.turns, p.fresh = max(p.turns, 1), true
 	c.nextHole(s, now)
 	c.closeHole(s, now)
 	if s.state == Parked {
@@ -200,7 +200,7 @@ func (c *Core) dropCut(s *Session) {
 	cut, kept := ref(0), ref(0) // first piece to go, and the one before
 	last := ref(0)
 	for i := s.online.first; i != 0; last, i = i, c.pieces.at(i).next {
-		if i == s.turns.nextPiece || cut != 0 && c.pieces.at(i).turn {
+		if i == s.turns.nextPiece || cut != 0 && c.pieces.at(i).turns > 0 {
 			cut, kept = i, last
 		}
 	}

@@ -14,12 +14,10 @@ type piece struct {
 	at      Time   // when it was captured, by the clients' time, while it waits behind a hole
 	kind    pieceKind
 	// What it is to the turns: see mark.
-	turn  bool // begins one: a new connection to the target may begin with it
 	waits bool // the client had read more when it sent this than when it began the turn before
-	ends  bool // a message ends with it
-	due   bool // which the server answers
-	// fresh pieces follow bytes that were lost, and take a new connection.
-	fresh bool
+	ends  pieceEnd
+	fresh bool   // it follows bytes that were lost, and takes a new connection
+	turns uint16 // how many begin in it, the first with it; 0: it continues one
 	// own is how much of what the client had read came behind a rest: the server
 	// said it of its own accord.
 	own uint16
@@ -33,6 +31,16 @@ const (
 	pieceData pieceKind = iota
 	pieceFIN
 	pieceRST
+)
+
+// pieceEnd says whether a message ends with a piece.
+type pieceEnd uint8
+
+const (
+	goesOn    pieceEnd = iota
+	endsQuiet          // it ends, and the server does not answer
+	endsDue            // it ends, and an answer is due
+	mayEnd             // the protocol is not known: what the server says may be an answer
 )
 
 // end is the sequence number behind the piece; FIN occupies one.

@@ -106,7 +106,7 @@ func (c *Core) reopen(s *Session, why Reason, now Time) {
 	on, t := &s.online, &s.turns
 	dropped := t.partial
 	for on.first != 0 {
-		if p := c.pieces.at(on.first); p.turn && !p.seq.Before(t.keep) {
+		if p := c.pieces.at(on.first); p.turns > 0 && !p.seq.Before(t.keep) || p.fresh {
 			break
 		}
 		dropped = true

@@ -70,7 +70,10 @@ func (c *Core) Finish(s *Session, now Time) {
 	i := c.pieces.alloc(s.online.next, ack, pieceFIN, 0)
 	c.queue(s, i)
 	p := c.pieces.at(i)
-	p.waits, p.due = true, known
+	p.waits, p.ends = true, endsDue
+	if !known {
+		p.ends = goesOn
+	}
 	s.online.ended, s.online.endFIN, s.online.finished = true, true, !known
 }
 

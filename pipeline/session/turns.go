@@ -92,16 +92,15 @@ func (c *Core) release(s *Session, now Time) {
 // begin releases p.
 func (c *Core) begin(s *Session, p *piece) {
 	t := &s.turns
-	if p.waits || p.turn && t.open == 0 {
+	if p.waits || p.turns > 0 && t.open == 0 {
 		t.hadAtStart, t.pushed = s.have(), false
 	}
 	if p.kind == pieceData {
-		if p.turn {
-			t.pipelined = t.pipelined || t.due
-			t.open++
-		}
-		t.due = t.due || p.due && t.open > 0
-		t.ended = p.ends
+		due := p.ends >= endsDue
+		t.pipelined = t.pipelined || p.turns > 0 && t.due || p.turns > 1 && due
+		t.open += p.turns
+		t.due = t.due || due && t.open > 0
+		t.ended = p.ends == endsQuiet || p.ends == endsDue
 	}
 	t.released = p.end()
 	t.nextPiece = p.next
