@@ -189,6 +189,11 @@ func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 		c.insert(s, g, ack, now)
 		return
 	}
+	if g.Len > 0 && on.protocol == message.Unknown {
+		if p, v := message.RecognizeMidway(g.Payload, s.OnlineEnd.Port); v == message.Yes {
+			on.protocol = p // what follows may be the body of this
+		}
+	}
 	if !on.hasBase {
 		on.base, on.next, on.hasBase = ack, end, true
 	}

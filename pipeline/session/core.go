@@ -221,9 +221,9 @@ func (c *Core) dropAll(s *Session, why Reason) {
 func (c *Core) dropFirst(s *Session, why Reason) {
 	i := s.online.first
 	p := c.pieces.at(i)
-	if lost := p.seq.Add(p.len).Sub(p.seq.Max(s.snd.credited).Min(p.seq.Add(p.len))); lost > 0 {
-		c.Stats.Dropped[why] += uint64(lost)
-		c.Stats.Buffered -= uint64(lost)
+	if lost := s.undelivered(p); lost > 0 {
+		c.Stats.Dropped[why] += lost
+		c.Stats.Buffered -= lost
 		s.snd.credited = p.seq.Add(p.len)
 	}
 	if s.snd.cursor == i {
@@ -237,6 +237,12 @@ func (c *Core) dropFirst(s *Session, why Reason) {
 		s.online.last = 0
 	}
 	c.pieces.freePiece(i)
+}
+
+// undelivered is how many bytes of p no connection has delivered.
+func (s *Session) undelivered(p *piece) uint64 {
+	end := p.seq.Add(p.len)
+	return uint64(end.Sub(p.seq.Max(s.snd.credited).Min(end)))
 }
 
 // dropAhead frees the pieces beyond a hole.

@@ -39,8 +39,8 @@ func (s *Session) joinable(seq Seq) bool {
 // recognize names the protocol by the first bytes of a connection.
 func (c *Core) recognize(s *Session, b []byte) {
 	p, v := message.Recognize(b, s.OnlineEnd.Port)
-	if v == message.No {
-		return
+	if v == message.No || v == message.Maybe && p != message.HTTP1 {
+		return // HTTP shows soon whether it is
 	}
 	s.online.framer = message.New(p)
 	if v == message.Yes {
@@ -56,7 +56,7 @@ func (c *Core) joins(s *Session, b []byte) bool {
 	on := &s.online
 	p := on.protocol
 	if p != message.Unknown && p.Joinable() {
-		if message.Begins(p, b) != message.Yes {
+		if !begins(p, b) {
 			return false
 		}
 	} else if p == message.Unknown {
@@ -177,27 +177,35 @@ func (c *Core) frame(s *Session, i ref) (rest ref) {
 }
 
 // resumes reports whether a message begins with p where it is not known where
-// those before end: it looks like one, and the client had read an answer since
-// what came right before, or p ends with the message or in its body. Of what
-// comes right behind a gap both is asked, since it may be the middle of one.
+// those before end: the client had read an answer since what came right before,
+// or p ends with the message or in its body. Of what comes right behind a gap
+// both is asked, since it may be the middle of one.
 func (c *Core) resumes(s *Session, p *piece, more bool) bool {
-	on := &s.online
-	if !on.protocol.Joinable() || message.Begins(on.protocol, c.pieces.run(p, 0)) != message.Yes {
+	on, b := &s.online, c.pieces.run(p, 0)
+	if !on.protocol.Joinable() || message.Begins(on.protocol, b) != message.Yes {
 		return false
 	}
-	f := message.Resume(on.protocol)
-	for n := uint32(0); n < p.len; {
-		k, _ := f.Next(c.pieces.run(p, n))
-		n += uint32(k)
-	}
-	complete := f.Boundary() || f.Body() > 0
 	switch on.cut {
 	case beyond:
-		return more && complete
+		return more && begins(on.protocol, b)
 	case cutMessage:
-		return more || complete
+		return more || begins(on.protocol, b)
 	}
 	return more
+}
+
+// begins reports whether b is whole messages of p, of the last of which the
+// body may be missing.
+func begins(p message.Protocol, b []byte) bool {
+	if message.Begins(p, b) != message.Yes {
+		return false
+	}
+	f := message.Resume(p)
+	for len(b) > 0 {
+		n, _ := f.Next(b)
+		b = b[n:]
+	}
+	return f.Boundary() || f.Body() > 0
 }
 
 // follow takes p from its byte off on up to the end of the message.

@@ -212,8 +212,9 @@ func (c *Core) dropFrom(s *Session, cut, kept ref, why Reason) {
 	for i := cut; i != 0; {
 		p := c.pieces.at(i)
 		next := p.next
-		c.Stats.Dropped[why] += uint64(p.len)
-		c.Stats.Buffered -= uint64(p.len)
+		lost := s.undelivered(p)
+		c.Stats.Dropped[why] += lost
+		c.Stats.Buffered -= lost
 		c.pieces.freePiece(i)
 		i = next
 	}

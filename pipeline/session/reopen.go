@@ -128,6 +128,9 @@ func (c *Core) reopen(s *Session, why Reason, now Time) {
 		c.leaveOut(s, NotJoinable)
 	case s.state == Parked && s.endAt != never:
 		c.dropAll(s, why) // given up for a while
+		if on.ended {
+			c.end(s, why)
+		}
 	case s.mayBeSilent(p):
 		c.park(s)
 	case !c.target(s).reopens.take(c.cfg.ReopenRate, now):
