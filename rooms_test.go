@@ -29,7 +29,7 @@ const rooms = `
 	pipeline/message         : pure
 	pipeline/packet          : pure
 	pipeline/flow            : pure pipeline/packet
-	pipeline/session         : pure pipeline/packet pipeline/histogram
+	pipeline/session         : pure pipeline/message pipeline/packet pipeline/histogram
 	pipeline/clock           : pipeline/session
 	pipeline/account         : pipeline/packet pipeline/session pipeline/histogram
 	pipeline/recording       : pipeline/packet pipeline/session

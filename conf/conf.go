@@ -73,6 +73,7 @@ type Tcpcopy struct {
 	Percent           float64       // of the sessions, (0,100]
 	Ramp              time.Duration // over which the share grows from 1 % to Percent; 0: at once
 	MaxSessionRate    float64       // new sessions a second, copies too; above it clients are left out; 0: no limit
+	ReopenRate        float64       // connections opened again a second, to each target; above it sessions are left out; 0: no limit
 	MaxByteRate       int64         // of payload a second, copies too; above it new sessions are left out; 0: no limit
 	Encrypted         string        // EncryptedSkip or EncryptedCopy
 	OnlyComplete      bool          // only sessions whose SYN was seen

@@ -141,6 +141,7 @@ func TestEveryFlagOfTheCToolsHasItsMeaning(t *testing.T) {
 		"--send-mode raw":                   func(c *Tcpcopy) bool { return c.SendMode == SendRaw },
 		"--name a":                          func(c *Tcpcopy) bool { return c.Name == "a" },
 		"--max-session-rate 0.5":            func(c *Tcpcopy) bool { return c.MaxSessionRate == 0.5 },
+		"--reopen-rate 20":                  func(c *Tcpcopy) bool { return c.ReopenRate == 20 },
 		"--max-session-rate 0":              func(c *Tcpcopy) bool { return c.MaxSessionRate == 0 },
 		"--max-byte-rate 10":                func(c *Tcpcopy) bool { return c.MaxByteRate == 10<<20 },
 		"--max-byte-rate 125kB":             func(c *Tcpcopy) bool { return c.MaxByteRate == 125000 },

@@ -1,6 +1,9 @@
 package session
 
-import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+import (
+	"github.com/tcpcopy-go/tcpcopy/pipeline/message"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
 
 // online is the client as the capture shows it: its handshake, and its payload
 // in the order of sequence numbers, up to its end.
@@ -13,20 +16,27 @@ type online struct {
 	synTS    bool
 	sawSYN   bool
 
-	hasBase bool
-	ended   bool // the client's FIN or RST is queued
-	endFIN  bool // it is a FIN
-	aheadN  uint16
+	hasBase  bool
+	ended    bool // the client's FIN or RST is queued
+	endFIN   bool // it is a FIN
+	finished bool // its recording is over, and does not show that production answered last
+	cut      cut
+	cutWhy   Reason
+	protocol message.Protocol // by the first bytes, or those of a later connection
+	aheadN   uint16
 
-	base    Seq // acknowledgment that stands for no response byte read
-	next    Seq // next byte expected from the client
-	ackSeen Seq // highest acknowledgment of the client: what it has read of production
-	ackLast Seq // acknowledgment of the last piece queued
-	first   ref // pieces in order, from the oldest that is kept
+	base    Seq    // acknowledgment that stands for no response byte read
+	next    Seq    // next byte expected from the client
+	ackSeen Seq    // highest acknowledgment of the client: what it has read of production
+	ackLast Seq    // acknowledgment that the last turn began with
+	rested  Seq    // highest acknowledgment that stood for a while
+	readAt  uint32 // when the client came to ackSeen, in ms
+	first   ref    // pieces in order, from the oldest that is kept
 	last    ref
 	ahead   ref  // pieces beyond a hole, sorted
 	holeAt  Time // when the hole is given up
 	seenAt  Time // last packet of the client
+	framer  message.Framer
 }
 
 // Restarts reports whether g is the SYN of a new connection that uses the
@@ -95,8 +105,9 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 		if !s.online.hasBase {
 			s.rcv.ackNow = s.state == Established
 			s.online.base, s.online.ackSeen, s.online.ackLast, s.online.hasBase = ack, ack, ack, true
+			s.online.rested = ack
 		}
-		s.online.ackSeen = s.online.ackSeen.Max(ack)
+		s.online.reads(ack, c.clientTime(now))
 	}
 	if g.Len > 0 {
 		c.insert(s, g, ack, now)
@@ -113,7 +124,7 @@ func (c *Core) client(s *Session, g *packet.Segment, now Time) {
 		c.insertFIN(s, Seq(g.Seq).Add(uint32(g.Len)), ack)
 	}
 	if s.state == Parked && s.online.first != 0 {
-		c.reopen(s, ClosedByTarget)
+		c.reopen(s, ClosedByTarget, now)
 	}
 }
 
@@ -128,6 +139,7 @@ func (c *Core) clientSYN(s *Session, g *packet.Segment) {
 		on.synMSS = 536 // RFC 9293, 3.7.1
 	}
 	on.hasBase = false
+	on.protocol, on.framer = message.Unknown, message.Framer{}
 	c.start(s, on.isn)
 	// Payload of a SYN (RFC 7413) would have to be undone where production
 	// did not take it. Its client sends it again then.
@@ -142,14 +154,15 @@ func (c *Core) start(s *Session, iss Seq) {
 	s.online.next, s.turns.released, s.snd.credited = iss+1, iss+1, iss+1
 	s.snd.una, s.snd.nxt = iss+1, iss+1
 	s.turns.keep, s.turns.partial, s.snd.cursor = iss+1, false, 0
-	s.online.ended, s.turns.open = false, false
+	s.online.ended, s.turns.open, s.turns.due = false, 0, false
 	s.state = Opening
 }
 
 // watch waits for the first turn boundary of a connection that began before
 // its capture: payload that follows what was seen without a gap, and whose
-// acknowledgment is above that of all payload seen. Behind a gap, or where the
-// network reordered it, payload may be the middle of a message.
+// acknowledgment is above that of all payload seen, and that may begin a message.
+// Behind a gap, or where the network reordered it, payload may be the middle of
+// one.
 func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 	if g.Flags&(packet.RST|packet.FIN) != 0 || g.Flags&packet.ACK == 0 {
 		c.Stats.Accepted += uint64(g.Len)
@@ -159,15 +172,27 @@ func (c *Core) watch(s *Session, g *packet.Segment, now Time) {
 	}
 	on, seq, ack := &s.online, Seq(g.Seq), Seq(g.Ack)
 	end := seq.Add(uint32(g.Len))
-	if g.Len > 0 && on.hasBase && seq == on.next && on.base.Before(ack) && (on.sawSYN || !c.cfg.OnlyComplete) {
+	boundary := g.Len > 0 && on.hasBase && seq == on.next && on.base.Before(ack) && (on.sawSYN || !c.cfg.OnlyComplete)
+	if boundary && s.endAt == never && c.joins(s, g.Payload) {
+		if !s.joinable(seq) {
+			c.Stats.Accepted += uint64(g.Len)
+			c.Stats.Dropped[NotJoinable] += uint64(g.Len)
+			c.leaveOut(s, NotJoinable)
+			return
+		}
 		if !on.sawSYN {
 			on.synMSS, on.synScale, on.synSACK, on.synTS = 65535, 7, true, true
 			c.Stats.Midstream++
 		}
-		on.base, on.ackSeen, on.ackLast = ack, ack, ack
+		on.base, on.ackSeen, on.ackLast, on.rested = ack, ack, ack, ack
 		c.start(s, seq-1)
 		c.insert(s, g, ack, now)
 		return
+	}
+	if g.Len > 0 && on.protocol == message.Unknown {
+		if p, v := message.RecognizeMidway(g.Payload, s.OnlineEnd.Port); v == message.Yes {
+			on.protocol = p // what follows may be the body of this
+		}
 	}
 	if !on.hasBase {
 		on.base, on.next, on.hasBase = ack, end, true
@@ -188,10 +213,7 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack Seq, now Time) {
 	seq, b := Seq(g.Seq), g.Payload
 	st.Accepted += uint64(g.Len)
 	if g.Len > len(b) {
-		st.Dropped[Truncated] += uint64(g.Len)
-		if end := seq.Add(uint32(g.Len)); s.online.next.Before(end) {
-			c.lose(s, Truncated, end, ack, now)
-		}
+		c.truncated(s, g, ack, now)
 		return
 	}
 	if seq.Before(s.online.next) || s.online.ended {
@@ -214,7 +236,8 @@ func (c *Core) insert(s *Session, g *packet.Segment, ack Seq, now Time) {
 		c.insertAhead(s, seq, ack, pieceData, b, now)
 		return
 	}
-	if !c.cfg.Encrypted && (seq == s.snd.iss+1 || s.online.ackLast.Before(ack)) {
+	inMessage := s.framed() && !s.online.framer.Boundary()
+	if !c.cfg.Encrypted && (seq == s.snd.iss+1 || s.online.ackLast.Before(ack) && !inMessage) {
 		if why, ok := Encrypted(b, seq == s.snd.iss+1 && !s.online.sawSYN); ok {
 			st.Dropped[why] += uint64(len(b))
 			c.skip(s, why, ack, now)
@@ -237,43 +260,25 @@ func (c *Core) insertFIN(s *Session, seq, ack Seq) {
 	}
 }
 
-// queue appends piece i, which begins at next.
-func (c *Core) queue(s *Session, i ref) {
-	p := c.pieces.at(i)
-	p.next = 0
-	p.turn = p.seq == s.snd.iss+1 || s.online.ackLast.Before(p.ack)
-	s.online.ackLast = s.online.ackLast.Max(p.ack)
-	s.online.next = p.end()
-	if s.online.last == 0 {
-		s.online.first = i
-	} else {
-		c.pieces.at(s.online.last).next = i
-	}
-	s.online.last = i
-	if s.turns.nextPiece == 0 {
-		s.turns.nextPiece = i
-	}
-}
-
 // queueEnd appends the client's FIN or RST. A FIN is a turn of its own when the
 // client has read something since its last payload. A RST always is: even where
 // turns are not awaited, the target answers before it what the client had read.
 func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack Seq) {
-	if s.online.ended {
+	if s.online.ended || s.state == Closed || s.state == Skipping {
 		return
 	}
-	if s.state == Parked || s.state == Closing && s.snd.parking {
+	f := s.online.first
+	if (s.state == Parked || s.state == Closing && s.snd.parking) && (f == 0 || s.mayBeSilent(c.pieces.at(f))) {
 		// The target has closed already: nothing is left to tell it.
 		s.online.ended = true
-		if s.state == Parked && s.online.first == 0 {
+		if s.state == Parked {
 			c.end(s, Finished)
 		}
 		return
 	}
 	i := c.pieces.alloc(seq, ack, kind, 0)
 	c.queue(s, i)
-	if kind == pieceRST {
-		c.pieces.at(i).turn = true
-	}
+	p := c.pieces.at(i)
+	p.waits, p.ends = p.waits || kind == pieceRST, endsDue
 	s.online.ended, s.online.endFIN = true, kind == pieceFIN
 }

@@ -249,13 +249,47 @@ func TestTurnThatIsAlwaysResetIsGivenUp(t *testing.T) {
 	}
 	b.want("PA 1+100 ack 1")
 	b.reply(reset, 1, 0, 101)
-	b.want("S 100") // goes on with the next turn
-	b.accept()
-	b.want("PA 101+50 ack 1")
-	st := b.core.Stats
-	if st.TurnsLost != 1 || st.Dropped[ResetByTarget] != 100 || st.Reopened != maxReopens+1 {
+	b.want() // nor is the next turn tried
+	st := &b.core.Stats
+	if st.TurnsLost != 2 || st.Dropped[ResetByTarget] != 150 || st.Closed[ResetByTarget] != 1 || st.Reopened != maxReopens {
 		t.Errorf("%+v", st)
 	}
+}
+
+func TestSessionThatWasGivenUpTriesAgainLaterAndLater(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	b.data(1, 100, 1)
+	b.client(ackOnly, 101, 0, 201)
+	for range maxReopens {
+		b.reply(reset, 1, 0, 101)
+		b.accept()
+	}
+	b.reply(reset, 1, 0, 101)
+	seq, ack := 101, 201
+	for _, wait := range []Time{Second, 2 * Second, 4 * Second, 8 * Second} {
+		b.log = b.log[:0]
+		b.wait(wait - Millisecond)
+		b.data(seq, 50, ack)
+		b.want()
+		b.wait(Millisecond)
+		seq, ack = seq+50, ack+200
+		b.data(seq, 50, ack)
+		b.want("S " + itoa(seq-1))
+		seq, ack = seq+50, ack+200
+		b.client(ackOnly, seq, 0, ack)
+		b.accept()
+		b.reply(reset, 1, 0, seq) // one connection, not four
+	}
+	b.wait(16 * Second)
+	b.data(seq, 50, ack)
+	b.accept()
+	b.reply(pushed, 1, 100, seq+50)
+	b.client(ackOnly, seq+50, 0, ack+200)
+	b.reply(reset, 101, 0, seq+50)
+	b.log = b.log[:0]
+	b.data(seq+50, 50, ack+200) // an answer makes all good
+	b.want("S " + itoa(seq+49))
 }
 
 func TestTargetThatClosesBeforeItGreetsIsNotAskedForever(t *testing.T) {
@@ -288,6 +322,7 @@ func TestRestOfATurnThatWasGivenUpIsNotARequest(t *testing.T) {
 	b.log = b.log[:0]
 	b.reply(reset, 1, 0, 1)
 	b.data(1001, 1000, 1)
+	b.wait(Second)
 	b.want()
 	b.data(2001, 100, 201)
 	b.want("S 2000")

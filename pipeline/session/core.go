@@ -20,6 +20,9 @@ type Config struct {
 	RTT          Time  // of the path to the target, where it is not to be measured (-R)
 	SynMSS       int   // bound of the MSS option in SYNs (-D); default from the MTU
 	Memory       int64 // bound of what sessions take, in bytes: Held and SetOverhead; 0: none
+	// ReopenRate bounds the connections a second that are opened again to a
+	// target which ended them; 0: none.
+	ReopenRate float64
 	// Replayed: the clients are recorded. Their time is not the target's, but
 	// what ClientTime says.
 	Replayed bool
@@ -53,6 +56,7 @@ type Core struct {
 	sink    Sink
 	clients Time // Replayed: the clients' time
 	pieces  pieces
+	targets [numTargets]target
 	out     Out
 	payload [MaxPieces][]byte
 	options [40]byte
@@ -98,7 +102,7 @@ func (c *Core) FreeSent() { c.pieces.freeSent() }
 // Begin makes s ready for its first event. Its exported fields are set.
 func (c *Core) Begin(s *Session, now Time) {
 	s.state = Watching
-	s.turns.patience = patience
+	s.online.cut = whole
 	s.online.seenAt = c.clientTime(now)
 	s.snd.rtoAt, s.rcv.ackAt, s.online.holeAt, s.turns.waitAt, s.endAt = never, never, never, never, never
 	s.rec.timerAt = never
@@ -115,7 +119,8 @@ func (c *Core) Connect(s *Session, now Time) {
 	s.snd.finFirst = false
 	s.snd.finSent, s.snd.parking, s.rcv.fin, s.turns.pushed = false, false, false, false
 	s.rcv.unacked, s.rcv.ackNow, s.rcv.ackAt = 0, false, never
-	s.turns.open, s.turns.waitAt = false, never
+	s.turns.open, s.turns.due, s.turns.waitAt = 0, false, never
+	s.turns.begunAt, s.turns.gap, s.turns.guessed = s.snd.iss, 0, false
 	s.snd.rttSeq, s.snd.rttAt = s.snd.nxt, now
 	s.snd.progressAt, s.rcv.heardAt = now, now
 	s.snd.rtoAt = now + s.snd.rto
@@ -173,15 +178,15 @@ func (c *Core) Drain(s *Session, now Time) {
 
 // end drops what the session holds and closes it.
 func (c *Core) end(s *Session, why Reason) {
-	if s.turns.open {
-		s.turns.open = false
+	if n := uint64(s.turns.open); n > 0 {
+		s.turns.open, s.turns.due = 0, false
 		switch {
-		case why == Finished || s.have() != s.turns.hadAtStart:
-			c.Stats.TurnsCopied++
+		case s.wasAnswered() || why == Finished && !s.owed():
+			c.Stats.TurnsCopied += n
 		case s.snd.una == s.snd.nxt:
-			c.Stats.TurnsUnanswered++
+			c.Stats.TurnsUnanswered += n
 		default:
-			c.Stats.TurnsLost++
+			c.Stats.TurnsLost += n
 		}
 	}
 	if why == Finished {
@@ -204,8 +209,8 @@ func (c *Core) end(s *Session, why Reason) {
 // dropAll frees every piece; what was not delivered is counted.
 func (c *Core) dropAll(s *Session, why Reason) {
 	for s.online.first != 0 {
-		if p := c.pieces.at(s.online.first); p.turn && p.kind == pieceData && !p.seq.Before(s.turns.released) {
-			c.Stats.TurnsLost++
+		if p := c.pieces.at(s.online.first); !p.seq.Before(s.turns.released) {
+			c.Stats.TurnsLost += uint64(p.turns)
 		}
 		c.dropFirst(s, why)
 	}
@@ -218,9 +223,9 @@ func (c *Core) dropAll(s *Session, why Reason) {
 func (c *Core) dropFirst(s *Session, why Reason) {
 	i := s.online.first
 	p := c.pieces.at(i)
-	if lost := p.seq.Add(p.len).Sub(p.seq.Max(s.snd.credited).Min(p.seq.Add(p.len))); lost > 0 {
-		c.Stats.Dropped[why] += uint64(lost)
-		c.Stats.Buffered -= uint64(lost)
+	if lost := s.undelivered(p); lost > 0 {
+		c.Stats.Dropped[why] += lost
+		c.Stats.Buffered -= lost
 		s.snd.credited = p.seq.Add(p.len)
 	}
 	s.unpoint(i)
@@ -232,6 +237,12 @@ func (c *Core) dropFirst(s *Session, why Reason) {
 		s.online.last = 0
 	}
 	c.pieces.freePiece(i)
+}
+
+// undelivered is how many bytes of p no connection has delivered.
+func (s *Session) undelivered(p *piece) uint64 {
+	end := p.seq.Add(p.len)
+	return uint64(end.Sub(p.seq.Max(s.snd.credited).Min(end)))
 }
 
 // dropAhead frees the pieces beyond a hole.

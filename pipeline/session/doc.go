@@ -12,10 +12,13 @@
 //
 //   - online (client.go, hole.go): what the client was seen to do. Its payload
 //     is reassembled by sequence number into pieces (pieces.go).
-//   - turns (turns.go): pieces are grouped into turns. A piece whose
-//     acknowledgment is above the piece's before it begins a new turn, because
-//     the client had read a response in between. A turn is released when the
-//     target has answered the one before.
+//   - turns: the stream is followed by a message.Framer, and pieces are cut where
+//     messages begin (framing.go). A message is a turn; where the protocol is not
+//     known, a piece whose acknowledgment has risen begins one, because the client
+//     had read a response in between. A turn is released (turns.go) when the
+//     target has given the answers that the client had read; where they end
+//     (answers.go) is known from production's lengths and from what was found out
+//     about the target (target.go).
 //   - snd (send.go, timer.go): released bytes are sent within the target's
 //     window and a congestion window.
 //   - rec (recovery.go): what the target does not acknowledge is sent again.
@@ -31,5 +34,5 @@
 // The package knows how TCP works, when a client speaks, and what the target
 // has answered by number of bytes. It does not know where packets come from or
 // how they leave, which sessions exist and how one is found, how an endpoint is
-// chosen for it, what the payload means, or what the answers say.
+// chosen for it, what the messages mean, or what the answers say.
 package session

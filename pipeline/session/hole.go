@@ -1,5 +1,7 @@
 package session
 
+import "github.com/tcpcopy-go/tcpcopy/pipeline/message"
+
 const (
 	// holeTimeout is how long a hole may stay open: a client repeats what the
 	// network lost well within it, so what is still missing was lost by the
@@ -112,7 +114,9 @@ func (c *Core) closeHole(s *Session, now Time) {
 // before it. The turns before the hole are delivered first; the one that the
 // hole cuts is dropped, and the rest takes a new connection.
 func (c *Core) passHole(s *Session, now Time) {
-	if !c.skipHole(s, now) {
+	if s.online.protocol != message.Unknown {
+		c.passFramed(s, now)
+	} else if !c.skipHole(s, now) {
 		c.lose(s, CaptureHole, s.online.next, s.online.ackLast, now)
 	}
 }
@@ -120,12 +124,22 @@ func (c *Core) passHole(s *Session, now Time) {
 // passHoles goes on behind every hole, since the client will repeat nothing
 // any more. What begins no turn is dropped.
 func (c *Core) passHoles(s *Session, now Time) {
+	for s.online.ahead != 0 && s.online.protocol != message.Unknown {
+		c.passFramed(s, now)
+	}
 	for s.online.ahead != 0 && c.skipHole(s, now) {
 	}
 	if s.online.ahead != 0 {
 		c.Stats.TurnsLost++ // the one that the last hole cuts
 		c.dropAhead(s, CaptureHole)
 	}
+}
+
+// passFramed goes on behind the first hole of a connection whose protocol is
+// known.
+func (c *Core) passFramed(s *Session, now Time) {
+	p := c.pieces.at(s.online.ahead)
+	c.cutTo(s, p.seq, CaptureHole, p.ack, now)
 }
 
 // skipHole reports whether there is a turn to go on with.
@@ -135,16 +149,17 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 	}
 	c.dropCut(s)
 	p := c.pieces.at(s.online.ahead)
-	s.online.next, s.online.ackLast = p.seq, p.ack
+	s.online.next = p.seq
 	i := s.online.ahead
 	s.online.ahead = p.next
 	s.online.aheadN--
 	c.queue(s, i)
-	p.turn, p.fresh = true, true
+	p = c.pieces.at(i)
+	p.turns, p.fresh = max(p.turns, 1), true
 	c.nextHole(s, now)
 	c.closeHole(s, now)
 	if s.state == Parked {
-		c.reopen(s, CaptureHole)
+		c.reopen(s, CaptureHole, now)
 	}
 	return true
 }
@@ -157,7 +172,7 @@ func (c *Core) boundaryAhead(s *Session) bool {
 	for i := c.pieces.at(last).next; i != 0; last, i = i, c.pieces.at(i).next {
 		n++
 		q, p := c.pieces.at(last), c.pieces.at(i)
-		if p.kind != pieceData || p.seq != q.end() || !q.ack.Before(p.ack) {
+		if p.kind != pieceData || p.seq != q.end() || !q.ack.Before(p.ack) || !c.joins(s, c.pieces.run(p, 0)) || !s.joinable(p.seq) {
 			continue
 		}
 		for range n {
@@ -185,15 +200,21 @@ func (c *Core) dropCut(s *Session) {
 	cut, kept := ref(0), ref(0) // first piece to go, and the one before
 	last := ref(0)
 	for i := s.online.first; i != 0; last, i = i, c.pieces.at(i).next {
-		if i == s.turns.nextPiece || cut != 0 && c.pieces.at(i).turn {
+		if i == s.turns.nextPiece || cut != 0 && c.pieces.at(i).turns > 0 {
 			cut, kept = i, last
 		}
 	}
+	c.dropFrom(s, cut, kept, CaptureHole)
+}
+
+// dropFrom drops the queue from piece cut on, which follows kept.
+func (c *Core) dropFrom(s *Session, cut, kept ref, why Reason) {
 	for i := cut; i != 0; {
 		p := c.pieces.at(i)
 		next := p.next
-		c.Stats.Dropped[CaptureHole] += uint64(p.len)
-		c.Stats.Buffered -= uint64(p.len)
+		lost := s.undelivered(p)
+		c.Stats.Dropped[why] += lost
+		c.Stats.Buffered -= lost
 		c.pieces.freePiece(i)
 		i = next
 	}

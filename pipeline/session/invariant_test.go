@@ -24,7 +24,7 @@ func invariants(c *Core, s *Session, now Time) string {
 		return "SYN without a timer"
 	case (s.state == Closing || s.state == TimeWait) && s.endAt == never:
 		return "closing without a timer"
-	case s.state == Parked && (s.online.first != 0 || s.online.ended):
+	case s.state == Parked && (s.online.ended || s.online.first != 0 && !s.mayBeSilent(c.pieces.at(s.online.first))):
 		return "parked with work to do"
 	case s.state == Watching && s.online.first != 0:
 		return "watching with payload"
@@ -45,7 +45,7 @@ func invariants(c *Core, s *Session, now Time) string {
 		return "bytes to be sent without a timer"
 	case s.rcv.unacked > 0 && s.rcv.ackAt == never:
 		return "an acknowledgment is owed without a timer"
-	case s.state == Established && s.turns.nextPiece != 0 && s.snd.una == s.snd.nxt && (s.turns.waitAt == never || d > now+patience):
+	case s.state == Established && s.turns.nextPiece != 0 && s.snd.una == s.snd.nxt && (s.turns.waitAt == never || d > now+max(patience, c.cfg.NoResponse)):
 		return "a turn waits without a timer"
 	}
 	return ""

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -35,6 +36,8 @@ type flow struct {
 type request struct {
 	start, end, response int
 	sent                 Time
+	head                 int // bytes of it before its body
+	sends                int // connections to the target on which it was sent
 }
 
 // captured is a packet of the client as the ring gives it.
@@ -72,7 +75,7 @@ func (f *flow) slot() *flow {
 func (f *flow) twin(w *world, k int) *flow {
 	for len(f.twins) <= k {
 		t := *f
-		t.executed, t.twins = nil, nil
+		t.executed, t.twins, t.requests = nil, nil, slices.Clone(f.requests)
 		if t.follows == nil {
 			t.follows = f // the same endpoint
 		}
@@ -146,14 +149,30 @@ func (f *flow) addRequest(w *world, i int) {
 		b[i] = byte(w.counter + uint64(i*i>>3))
 	}
 	w.counter += 7
-	binary.BigEndian.PutUint32(b, magic)
-	binary.BigEndian.PutUint32(b[4:], uint32(f.id))
-	binary.BigEndian.PutUint32(b[8:], uint32(i))
-	binary.BigEndian.PutUint32(b[12:], uint32(n))
-	binary.BigEndian.PutUint32(b[16:], uint32(r.response))
+	if w.sc.http {
+		b = w.httpRequest(f, i, n)
+	} else {
+		binary.BigEndian.PutUint32(b, magic)
+		binary.BigEndian.PutUint32(b[4:], 1<<31|uint32(f.id)) // else it might be a DNS question
+		binary.BigEndian.PutUint32(b[8:], uint32(i))
+		binary.BigEndian.PutUint32(b[12:], uint32(n))
+		binary.BigEndian.PutUint32(b[16:], uint32(r.response))
+	}
 	f.stream = append(f.stream, b...)
 	r.end = len(f.stream)
+	r.head = bytes.Index(b, []byte("\r\n\r\n")) + 4
 	f.requests = append(f.requests, r)
+}
+
+// httpRequest is a request with a body of about n bytes, which is full of what
+// looks like requests.
+func (w *world) httpRequest(f *flow, i, n int) []byte {
+	if n < 200 {
+		return fmt.Appendf(nil, "GET /%d/%d HTTP/1.1\r\nHost: a\r\n\r\n", f.id, i)
+	}
+	b := fmt.Appendf(nil, "POST /%d/%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", f.id, i, n)
+	body := bytes.Repeat([]byte("GET /body HTTP/1.1\r\nHost: a\r\n\r\n"), n/31+1)
+	return append(append(b, 'x'), body[:n-1]...)
 }
 
 // exchange sends the requests, as many ahead of the responses as the scenario
@@ -166,6 +185,16 @@ func (s *script) exchange() {
 	}
 	next := 0
 	for i, r := range reqs {
+		if depth == 1 && r.start+r.head < r.end && w.chance(w.sc.early) {
+			reqs[i].sent = s.t
+			s.data(r.start+r.head, false)
+			s.t += w.sc.onlineRTT
+			s.respond(r.response)
+			s.data(r.end, i == len(reqs)-1)
+			next, s.f.sure = i+1, i+1
+			s.t += w.span(s.w.sc.onlineRTT, w.sc.think)
+			continue
+		}
 		for next < len(reqs) && next < i+depth {
 			reqs[next].sent = s.t
 			s.data(reqs[next].end, next == len(reqs)-1)

@@ -13,9 +13,14 @@ type piece struct {
 	payload ref    // its first buffer
 	at      Time   // when it was captured, by the clients' time, while it waits behind a hole
 	kind    pieceKind
-	turn    bool // begins a turn
-	// fresh pieces follow bytes that were lost, and take a new connection.
-	fresh bool
+	// What it is to the turns: see mark.
+	waits bool // the client had read more when it sent this than when it began the turn before
+	ends  pieceEnd
+	fresh bool   // it follows bytes that were lost, and takes a new connection
+	turns uint16 // how many begin in it, the first with it; 0: it continues one
+	// own is how much of what the client had read came behind a rest: the server
+	// said it of its own accord.
+	own uint16
 }
 
 const pieceSize = int(unsafe.Sizeof(piece{}))
@@ -26,6 +31,16 @@ const (
 	pieceData pieceKind = iota
 	pieceFIN
 	pieceRST
+)
+
+// pieceEnd says whether a message ends with a piece.
+type pieceEnd uint8
+
+const (
+	goesOn    pieceEnd = iota
+	endsQuiet          // it ends, and the server does not answer
+	endsDue            // it ends, and an answer is due
+	mayEnd             // the protocol is not known: what the server says may be an answer
 )
 
 // end is the sequence number behind the piece; FIN occupies one.
@@ -88,6 +103,18 @@ func (ps *pieces) alloc(seq, ack Seq, kind pieceKind, n int) ref {
 	r := ps.memory.alloc(pieceSize)
 	*ps.at(r) = p
 	return r
+}
+
+// split cuts piece r behind its first n bytes, and returns the rest.
+func (ps *pieces) split(r ref, n uint32) ref {
+	p := ps.at(r)
+	rest := *p
+	rest.seq, rest.skip, rest.len = p.seq.Add(n), p.skip+n, p.len-n
+	p.len = n
+	ps.tail(p.payload).refs++
+	k := ps.memory.alloc(pieceSize)
+	*ps.at(k) = rest
+	return k
 }
 
 // copied returns a copy of the captured payload.

@@ -34,17 +34,23 @@ func (c *Core) receive(s *Session, r *packet.Reply, now Time) {
 		s.rcv.ackNow = true // it repeats what it sent: an acknowledgment was lost
 		return
 	}
-	if r.Len > 0 && s.turns.open && s.have() == s.turns.hadAtStart {
+	late := r.Flags&packet.ACK != 0 && !s.turns.begunAt.Before(Seq(r.Ack)) && !c.cfg.NoWait
+	if r.Len > 0 && s.turns.open > 0 && !s.wasAnswered() && !late {
 		c.Stats.FirstByte.Observe(int64(now - s.turns.askedAt))
 	}
-	s.rcv.unacked += end.Sub(s.rcv.nxt)
+	n := end.Sub(s.rcv.nxt)
+	s.rcv.unacked += n
 	s.rcv.nxt = end
 	s.turns.pushed = fin || r.Flags&packet.PSH != 0
 	if fin {
 		s.rcv.fin = true
-		if s.turns.open && s.have()-s.turns.hadAtStart > 1 {
-			c.endTurn(s) // it has answered before it closed
-		}
+		n--
+	}
+	if late {
+		c.late(s, n)
+	}
+	if fin && s.wasAnswered() {
+		c.closed(s) // it has answered before it closed
 	}
 	switch {
 	case fin && s.snd.finSent: // else our FIN mostly follows soon, and tells it

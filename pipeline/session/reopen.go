@@ -1,16 +1,25 @@
 package session
 
-import "github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+import (
+	"github.com/tcpcopy-go/tcpcopy/pipeline/message"
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
 
-// maxReopens is how often a turn is begun again on a new connection.
-const maxReopens = 3
+const (
+	// maxReopens is how many more connections a session gets that come to no
+	// answer, and so how often a turn is begun again at most.
+	maxReopens = 3
+	// maxBackoff bounds the time, of 1, 2, 4, ... s, after which a session that
+	// was given up may try again with one connection: 64 s.
+	maxBackoff = 6
+)
 
 // leave answers the target's early close: what is unanswered or waiting goes
 // on in a new connection.
 func (c *Core) leave(s *Session, now Time) {
-	if s.turns.open || s.turns.nextPiece != 0 {
+	if s.turns.open > 0 || s.turns.nextPiece != 0 {
 		c.hangUp(s, now)
-		c.lostTarget(s, ClosedByTarget)
+		c.lostTarget(s, ClosedByTarget, now)
 		return
 	}
 	s.snd.parking = true
@@ -29,61 +38,133 @@ func (c *Core) hangUp(s *Session, now Time) {
 
 // renew takes a new connection for what follows a hole.
 func (c *Core) renew(s *Session, now Time) {
-	c.endTurn(s)
+	c.endTurns(s)
 	for s.online.first != s.turns.nextPiece {
 		c.dropFirst(s, CaptureHole)
 	}
 	c.hangUp(s, now)
-	c.reopen(s, CaptureHole)
+	c.reopen(s, CaptureHole, now)
 }
 
-// lostTarget goes on with a new connection. A turn that comes to no answer in
-// maxReopens of them is given up.
-func (c *Core) lostTarget(s *Session, why Reason) {
-	if s.online.first != 0 {
-		s.turns.reopens++
+// closed counts the running turns when the target has ended the connection
+// behind an answer: nothing that was answered is repeated. Of several it is not
+// known which were, unless production had not said more by then.
+func (c *Core) closed(s *Session) {
+	if n := s.turns.open; n > 1 && s.have().Before(s.read(s.online.ackSeen)) {
+		s.turns.open = 1
+		c.Stats.TurnsUnanswered += uint64(n - 1)
 	}
-	if s.turns.reopens > maxReopens {
-		s.turns.partial = true
-		c.dropFirst(s, why)
-	}
-	if s.turns.partial {
-		c.Stats.TurnsLost++
-		s.turns.open, s.turns.reopens = false, 0
-	}
-	c.reopen(s, why)
+	c.endTurns(s)
 }
 
-// reopen makes a session ready for a new connection to the target, which
-// takes up the first turn that was not answered. The old one is gone. The rest
-// of a turn whose beginning is not to be had any more is dropped.
-func (c *Core) reopen(s *Session, why Reason) {
+// lostTarget goes on with a new connection.
+func (c *Core) lostTarget(s *Session, why Reason, now Time) {
+	t := &s.turns
+	if s.wasAnswered() {
+		c.closed(s)
+	}
+	if t.open > 0 || t.nextPiece != 0 && t.released == s.snd.iss+1 {
+		t.failures = min(t.failures+1, maxReopens+1+maxBackoff)
+	}
+	if t.failures > maxReopens {
+		c.giveUp(s, why, now)
+		return
+	}
+	if t.partial {
+		c.Stats.TurnsLost += uint64(t.open)
+		t.open, t.due = 0, false
+	}
+	c.reopen(s, why, now)
+}
+
+// giveUp drops what waits for a target that answers nothing on any connection.
+// It may be tried again some time later, with a message that begins then.
+func (c *Core) giveUp(s *Session, why Reason, now Time) {
+	t := &s.turns
+	c.Stats.TurnsLost += uint64(t.open)
+	t.open, t.due = 0, false
+	wait := Second << (t.failures - maxReopens - 1)
+	if s.online.ended {
+		c.end(s, why)
+		return
+	}
+	if s.online.protocol == message.Unknown {
+		c.rewatch(s, why, s.online.next, s.online.ackLast)
+	} else {
+		c.dropAll(s, why)
+		c.Stats.Closed[why]++
+		c.park(s)
+	}
+	s.endAt = now + wait
+}
+
+// reopen makes a session ready for a new connection to the target, which takes
+// up the first turn that was not answered. The old one is gone. What is left of
+// turns that were answered, or whose beginning is not to be had any more, is
+// dropped.
+func (c *Core) reopen(s *Session, why Reason, now Time) {
 	c.resetRecovery(s)
-	for s.online.first != 0 && !c.pieces.at(s.online.first).turn {
-		s.turns.partial = true
+	on, t := &s.online, &s.turns
+	dropped := t.partial
+	for on.first != 0 {
+		if p := c.pieces.at(on.first); p.turns > 0 && !p.seq.Before(t.keep) || p.fresh {
+			break
+		}
+		dropped = true
 		c.dropFirst(s, why)
 	}
-	if s.online.first == 0 {
-		if s.turns.partial && !s.online.ended {
-			c.rewatch(s, why, s.online.next, s.online.ackLast)
+	if on.first == 0 {
+		if dropped && on.protocol == message.Unknown && !on.ended {
+			c.rewatch(s, why, on.next, on.ackLast)
 			return
 		}
 		c.park(s)
 		return
 	}
-	s.snd.cursor, s.turns.open, s.turns.partial = 0, false, false
-	p := c.pieces.at(s.online.first)
-	if p.kind != pieceData {
+	p := c.pieces.at(on.first)
+	switch {
+	case p.kind != pieceData:
 		c.end(s, Finished)
-		return
+	case !s.joinable(p.seq):
+		c.leaveOut(s, NotJoinable)
+	case s.state == Parked && s.endAt != never:
+		c.dropAll(s, why) // given up for a while
+		if on.ended {
+			c.end(s, why)
+		}
+	case s.mayBeSilent(p):
+		c.park(s)
+	case !c.target(s).reopens.take(c.cfg.ReopenRate, now):
+		c.leaveOut(s, ReopenRate)
+	default:
+		s.snd.cursor, t.open, t.due, t.partial = 0, 0, false, false
+		s.snd.iss, on.base = p.seq-1, p.ack
+		on.hasBase = true
+		t.keep, t.released, t.nextPiece = p.seq, p.seq, on.first
+		s.snd.una, s.snd.nxt = p.seq, p.seq
+		s.snd.credited = s.snd.credited.Max(p.seq) // bytes in between were lost
+		s.state = Opening
+		c.Stats.Reopened++
 	}
-	s.snd.iss, s.online.base = p.seq-1, p.ack
-	s.online.hasBase = true
-	s.turns.keep, s.turns.released, s.turns.nextPiece = p.seq, p.seq, s.online.first
-	s.snd.una, s.snd.nxt = p.seq, p.seq
-	s.snd.credited = s.snd.credited.Max(p.seq) // bytes in between were lost
-	s.state = Opening
-	c.Stats.Reopened++
+}
+
+// mayBeSilent reports whether production, for all that is known, has not
+// answered the message that begins with p, which the target has got. It may end
+// the connection as the target did: the message is sent again when its client
+// turns out to have read an answer.
+func (s *Session) mayBeSilent(p *piece) bool {
+	return s.online.protocol != message.Unknown && s.turns.ended && p.seq.Before(s.turns.released) &&
+		!p.ack.Before(s.online.ackSeen)
+}
+
+// leaveOut ends the copy of a connection, and passes over what else its client
+// sends.
+func (c *Core) leaveOut(s *Session, why Reason) {
+	c.Stats.TurnsLost += uint64(s.turns.open)
+	s.turns.open, s.turns.due = 0, false
+	c.dropAll(s, why)
+	s.skipping, s.skipped = !s.online.ended, why
+	c.end(s, why)
 }
 
 // park leaves a session without a connection, until its client goes on.
@@ -93,7 +174,9 @@ func (c *Core) park(s *Session) {
 		return
 	}
 	s.state = Parked
-	s.turns.open = false
+	if s.online.first == 0 {
+		s.turns.open, s.turns.due = 0, false
+	}
 	s.snd.rtoAt, s.rcv.ackAt, s.turns.waitAt, s.endAt = never, never, never, never
 }
 

@@ -28,7 +28,7 @@ func (s *Session) Busy() bool {
 	case Opening, SynSent, Closing:
 		return true
 	case Established:
-		answerable := s.turns.open && s.online.hasBase && s.have().Before(s.read(s.online.ackSeen))
+		answerable := s.turns.open > 0 && s.owed() && s.have().Before(s.read(s.online.ackSeen))
 		return s.snd.una != s.snd.nxt || s.turns.nextPiece != 0 || answerable
 	}
 	return false
@@ -56,20 +56,27 @@ func (c *Core) Finish(s *Session, now Time) {
 		return
 	}
 	c.passHoles(s, now)
+	if s.state == Closed || s.state == Skipping {
+		return
+	}
 	if s.online.ended || s.snd.parking {
 		s.online.ended = true
 		return
 	}
-	ack := s.online.ackSeen
-	if !s.online.ackLast.Before(ack) && (s.turns.open || s.turns.nextPiece != 0) {
-		// The recording does not say how long the last answer was: it is
-		// complete when the target falls silent.
-		ack = s.online.ackLast + maxAnswer
+	ack, known := s.online.ackSeen, true
+	if !s.online.ackLast.Before(ack) && (s.turns.open > 0 || s.turns.nextPiece != 0) {
+		// The recording does not say how long the last answer was, if there was
+		// one: it is complete when the target falls silent.
+		ack, known = s.online.ackLast+maxAnswer, false
 	}
 	i := c.pieces.alloc(s.online.next, ack, pieceFIN, 0)
 	c.queue(s, i)
-	c.pieces.at(i).turn = true
-	s.online.ended, s.online.endFIN = true, true
+	p := c.pieces.at(i)
+	p.waits, p.ends = true, endsDue
+	if !known {
+		p.ends = goesOn
+	}
+	s.online.ended, s.online.endFIN, s.online.finished = true, true, !known
 }
 
 // maxAnswer is longer than an answer whose length is not known.

@@ -23,7 +23,7 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 	}
 	s.rcv.heardAt = now
 	if r.Flags&packet.RST != 0 {
-		c.targetReset(s)
+		c.targetReset(s, now)
 		return
 	}
 	if r.HasTimestamp && int32(r.TSVal-s.rcv.tsRecent) > 0 {
@@ -134,7 +134,7 @@ func (c *Core) followFINs(s *Session, now Time) {
 	switch {
 	case s.state == Closing && finAcked && s.snd.parking:
 		s.snd.parking = false
-		c.reopen(s, ClosedByTarget)
+		c.reopen(s, ClosedByTarget, now)
 	case s.state == Closing && finAcked && s.rcv.fin:
 		s.state = TimeWait
 		s.endAt = now + timeWait
@@ -147,14 +147,14 @@ func (c *Core) followFINs(s *Session, now Time) {
 }
 
 // targetReset takes a RST of the target.
-func (c *Core) targetReset(s *Session) {
+func (c *Core) targetReset(s *Session, now Time) {
 	if s.state == TimeWait || s.state == Closing && s.online.ended || s.online.ended && s.snd.una == s.snd.nxt && s.turns.nextPiece == 0 {
 		why := Finished
-		if s.turns.open && s.have() == s.turns.hadAtStart {
+		if s.turns.open > 0 && !s.wasAnswered() && !s.online.finished {
 			why = ResetByTarget
 		}
 		c.end(s, why)
 		return
 	}
-	c.lostTarget(s, ResetByTarget)
+	c.lostTarget(s, ResetByTarget, now)
 }

@@ -24,6 +24,8 @@ type scenario struct {
 	clients     int
 	requests    int // for each connection
 	big         float64
+	http        bool
+	early       float64 // of requests with a body, answered before it
 	pipeline    int
 	greeting    int
 	gro         float64
@@ -34,6 +36,7 @@ type scenario struct {
 	endings     []ending
 	reuse       float64 // of connections whose client's port is used again
 	midstream   bool
+	known       bool // connections to the target were recognised before
 
 	// Capture.
 	captureLoss, captureDup float64
@@ -158,6 +161,34 @@ func scenarios() []scenario {
 		sc.copies, sc.clients, sc.keepalive, sc.onlineLoss, sc.onlineJitter = 3, 5, 4, 0.03, 100
 	})
 	add("large-bodies", func(sc *scenario) { sc.big, sc.clients, sc.requests = 0.5, 4, 5 })
+	add("http", func(sc *scenario) { sc.http, sc.early = true, 0.3 })
+	add("http-loss", func(sc *scenario) { lossy(0.03)(sc); sc.http, sc.early = true, 0.3 })
+	add("http-pipelined", func(sc *scenario) { sc.http, sc.pipeline = true, 8 })
+	add("http-shorter", func(sc *scenario) {
+		sc.http, sc.early = true, 0.3
+		sc.answer = func(_ *world, n int) int { return max(1, n-19) }
+	})
+	add("http-longer", func(sc *scenario) {
+		sc.http, sc.early = true, 0.3
+		sc.answer = func(_ *world, n int) int { return n + 19 }
+	})
+	add("http-slow-target", func(sc *scenario) {
+		sc.http, sc.targetTime, sc.within, sc.clients = true, 12*Second, 300*Second, 6
+	})
+	add("http-keepalive-limit", func(sc *scenario) { sc.http, sc.early, sc.keepalive = true, 0.3, 3 })
+	add("http-mid-stream", func(sc *scenario) {
+		sc.http, sc.early, sc.midstream, sc.within, sc.inexact, sc.known = true, 0.3, true, 250*Second, true, true
+	})
+	// Whatever was captured and whatever the target does: see world.harmless.
+	add("http-harm", func(sc *scenario) {
+		lossy(0.01)(sc)
+		sc.http, sc.early, sc.big, sc.inexact, sc.within = true, 0.3, 0.2, true, 400*Second
+		sc.captureLoss, sc.reset, sc.hangUp, sc.rejectLarge, sc.refuse = 0.03, 0.1, 0.05, 0.3, 0.1
+		sc.onlineLoss, sc.onlineJitter, sc.captureDup = 0.02, 100, 0.02
+	})
+	add("http-harm-always", func(sc *scenario) {
+		sc.http, sc.inexact, sc.within, sc.reset = true, true, 400*Second, 1
+	})
 	add("memory-limit", func(sc *scenario) {
 		sc.cfg.Memory, sc.big, sc.inexact, sc.within = 200_000, 0.2, true, 250*Second
 	})
@@ -221,6 +252,7 @@ func (w *world) verify() {
 	for _, c := range w.all {
 		w.fail("%v: state %v at rest", c.fl, c.state)
 	}
+	w.harmless()
 	if w.core.Held() != 0 || st.Buffered != 0 {
 		w.fail("%d bytes are held, %d buffered, with all sessions closed", w.core.Held(), st.Buffered)
 	}
@@ -257,6 +289,20 @@ func (w *world) verify() {
 	}
 	if missing > 0 && st.TurnsLost+ended == 0 {
 		w.fail("%d requests are missing and nothing is counted", missing)
+	}
+}
+
+// harmless looks at how many connections the target was given: the clients',
+// others in place of those that it ended, and one for each hole. That no request
+// is sent too often, and that each connection begins with one, is looked at as
+// they go.
+func (w *world) harmless() {
+	bound := len(w.flows) + w.closes + int(w.core.Stats.Closed[MemoryLimit])
+	for _, f := range w.flows {
+		bound += f.damaged
+	}
+	if n := int(w.core.Stats.Opened); n > bound {
+		w.fail("%d connections were opened, for %d of clients; the target ended %d", n, len(w.flows), w.closes)
 	}
 }
 

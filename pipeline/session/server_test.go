@@ -1,7 +1,6 @@
 package session
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
@@ -52,12 +51,13 @@ func (p *peer) take(n uint32) {
 		if have < requestHeader {
 			break
 		}
-		h := p.fl.stream[at:]
-		if binary.BigEndian.Uint32(h) != magic {
+		i, found := slices.BinarySearchFunc(p.fl.requests, at, func(a request, at int) int { return a.start - at })
+		if !found {
 			p.w.fail("%v: the target reads at %d, which is not the beginning of a request", p.fl, at)
 			return
 		}
-		size := int(binary.BigEndian.Uint32(h[12:]))
+		r := p.fl.requests[i]
+		size := r.end - r.start
 		if size > 10_000 && p.decided != p.parsed {
 			p.decided = p.parsed
 			if p.w.chance(p.w.sc.rejectLarge) {
@@ -70,7 +70,7 @@ func (p *peer) take(n uint32) {
 			break
 		}
 		p.parsed += uint32(size)
-		p.pending = append(p.pending, p.fl.requests[binary.BigEndian.Uint32(h[8:])])
+		p.pending = append(p.pending, r)
 	}
 	p.serve()
 }
@@ -137,11 +137,13 @@ func (p *peer) write(n int) {
 // shut closes the server's end.
 func (p *peer) shut() {
 	p.gone, p.finQueued = true, true
+	p.w.closes++
 	p.send()
 }
 
 // reset is the server's process being killed.
 func (p *peer) reset() {
 	p.state = closed
+	p.w.closes++
 	p.w.toSession(p.ep, packet.Reply{Src: targetEnd, Dst: p.ep, Seq: p.top, Ack: p.rcvNxt, Flags: packet.RST | packet.ACK})
 }

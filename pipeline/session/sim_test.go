@@ -5,7 +5,9 @@ import (
 	"container/heap"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
+	"github.com/tcpcopy-go/tcpcopy/pipeline/message"
 	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
 )
 
@@ -33,6 +35,7 @@ type world struct {
 	dirty    []*copied
 	batch    []sent
 	given    uint64 // payload bytes handed to Client
+	closes   int    // connections that the target ended
 	flushing bool
 
 	burst     int // packets to the target that are still to be lost
@@ -91,6 +94,9 @@ func newWorld(sc *scenario, seed uint64) *world {
 		nextPort: 1024,
 	}
 	w.core = New(sc.cfg, w)
+	if sc.known {
+		w.core.targets[0].protocol = message.HTTP1
+	}
 	return w
 }
 
@@ -199,6 +205,9 @@ func (w *world) transmit(e *sent) {
 		}
 		at += uint32(len(b))
 	}
+	if !o.Retransmit {
+		w.begins(fl, int(o.Seq-fl.isn-1), o.Len)
+	}
 	if at != o.Seq+uint32(o.Len) {
 		w.fail("%v: length %d, payload %d", fl, o.Len, at-o.Seq)
 	}
@@ -219,6 +228,17 @@ func (w *world) transmit(e *sent) {
 			return
 		}
 		g.seq += uint32(g.len)
+	}
+}
+
+// begins notes which requests begin in n bytes that are sent for the first time
+// on a connection. No request may be sent more often than on so many.
+func (w *world) begins(fl *flow, at, n int) {
+	i, _ := slices.BinarySearchFunc(fl.requests, at, func(r request, at int) int { return r.start - at })
+	for ; i < len(fl.requests) && fl.requests[i].start < at+n; i++ {
+		if fl.requests[i].sends++; fl.requests[i].sends > 1+maxReopens {
+			w.fail("%v: request %d is sent on %d connections", fl, i, fl.requests[i].sends)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	ClientSilent                   // nothing from the client for the keepalive timeout
 	TLS                            // cannot be replayed as bytes
 	SSH                            // the same
+	NotJoinable                    // a connection of a protocol that cannot be joined midway
+	ReopenRate                     // over the bound of connections opened again
 	Shutdown                       // tcpcopy ends
 	numReasons
 )
@@ -33,7 +35,7 @@ const NumReasons = int(numReasons)
 var reasonNames = [NumReasons]string{
 	"finished", "duplicate", "fast_open", "midstream", "capture_hole", "truncated", "reassembly_limit", "memory_limit",
 	"no_endpoint", "handshake_timeout", "handshake_refused", "reset_by_target", "closed_by_target",
-	"target_timeout", "client_silent", "tls", "ssh", "shutdown",
+	"target_timeout", "client_silent", "tls", "ssh", "not_joinable", "reopen_rate", "shutdown",
 }
 
 func (r Reason) String() string { return reasonNames[r] }

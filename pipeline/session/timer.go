@@ -27,16 +27,17 @@ func (s *Session) Deadline(c *Core) Time {
 		d = min(d, s.online.holeAt, s.silentAt(c))
 	}
 	if s.turns.nextPiece != 0 && s.turns.waitAt != never && s.state == Established && s.snd.una == s.snd.nxt {
-		d = min(d, s.patientUntil(), s.quietAt(c.pieces.at(s.turns.nextPiece)))
+		d = min(d, s.waitsUntil(c))
 	}
 	return d
 }
 
 // silentAt is when a client counts as gone. One that has not completed its
-// own handshake, as in a flood of SYNs, is not waited for as long as others. A
-// recorded one is not gone while the target lags behind the recording.
+// own handshake, as in a flood of SYNs, is not waited for as long as others. One
+// that has ended its connection, or a recorded one, is not gone while the target
+// lags behind.
 func (s *Session) silentAt(c *Core) Time {
-	if c.cfg.Replayed && s.Busy() {
+	if (c.cfg.Replayed || s.online.ended) && s.Busy() {
 		return never
 	}
 	if s.online.sawSYN && !s.online.hasBase {
@@ -82,7 +83,7 @@ func (c *Core) endTimer(s *Session, now Time) {
 		c.end(s, Finished)
 	case Closing:
 		wait := closeTimeout
-		if s.turns.open && s.have() == s.turns.hadAtStart {
+		if s.turns.open > 0 && !s.wasAnswered() {
 			wait = c.cfg.NoResponse // half-closed: the target still works at it
 		}
 		if quiet := s.rcv.heardAt + wait; now < quiet {
@@ -92,13 +93,15 @@ func (c *Core) endTimer(s *Session, now Time) {
 		c.sendRST(s, now)
 		if s.snd.parking {
 			s.snd.parking = false
-			c.reopen(s, ClosedByTarget)
+			c.reopen(s, ClosedByTarget, now)
 			return
 		}
 		c.end(s, Finished)
 	case Established:
 		s.endAt = never
 		c.leave(s, now)
+	case Watching, Parked:
+		s.endAt = never // it was given up for as long
 	}
 }
 

@@ -82,17 +82,40 @@ func TestShortResponseWithoutPushIsAwaited(t *testing.T) {
 func TestSilentTargetIsWaitedForWithFallingPatience(t *testing.T) {
 	b := two(t, Config{})
 	b.reply(ackOnly, 1, 0, 101)
-	want := patience
-	for i := range 5 {
+	seq, ack := 151, 2001
+	for i, want := range []Time{patience, patience / 2, patience / 4, patience / 8, patience / 16} {
 		if d := b.next(); d != want {
 			t.Fatalf("turn %d after %d ms, want %d", i, d/Millisecond, want/Millisecond)
 		}
-		b.reply(ackOnly, 1, 0, 151+50*i)
-		b.data(151+50*i, 50, 2001+i*1000)
-		want /= 2
+		b.reply(ackOnly, 1, 0, seq)
+		b.data(seq, 60+i, ack)
+		seq, ack = seq+60+i, ack+1000
 	}
 	if n := b.core.Stats.TurnsUnanswered; n != 5 {
 		t.Errorf("%d turns unanswered", n)
+	}
+}
+
+// A client that answers what its server says of its own accord, as a ping, does
+// so with messages of one length.
+func TestPatienceIsNotSpentTwiceOnMessagesOfALength(t *testing.T) {
+	b := two(t, Config{})
+	b.reply(ackOnly, 1, 0, 101)
+	if d := b.next(); d != patience {
+		t.Fatalf("after %d ms", d/Millisecond)
+	}
+	b.reply(ackOnly, 1, 0, 151)
+	seq, ack, have := 151, 2001, 1
+	for range 3 {
+		b.data(seq, 50, ack)
+		if d := b.next(); d != minPatience {
+			t.Errorf("after %d ms", d/Millisecond)
+		}
+		b.reply(ackOnly, have, 0, seq+50)
+		b.data(seq+50, 70, ack+1000) // one that is answered
+		b.reply(pushed, have, 1000, seq+50)
+		b.reply(ackOnly, have+1000, 0, seq+120)
+		seq, ack, have = seq+120, ack+2000, have+1000
 	}
 }
 
@@ -131,6 +154,10 @@ func TestServerThatSpeaksFirstIsAwaited(t *testing.T) {
 func TestLongerResponseDoesNotCountForTheNext(t *testing.T) {
 	b := two(t, Config{})
 	b.reply(pushed, 1, 1100, 101) // 10 % longer
+	b.want()
+	if d := b.next(); d != nearlyWhole {
+		t.Errorf("after %d us", d)
+	}
 	b.want("PA 101+50 ack 1101")
 	b.data(151, 50, 2001)
 	b.reply(ackOnly, 1101, 950, 151)

@@ -15,7 +15,7 @@ type endpoints struct {
 	seed     uint64
 	sessions *flow.Slab[session.Session]
 	used     flow.Table // sessions by endpoint
-	mapped   []bool     // sessions that are in used, by index
+	mapped   indexSet   // sessions that are in used, by index
 	free     *flow.Endpoints
 	resting  *flow.Rest // endpoints that the target may keep in TIME-WAIT
 
@@ -67,10 +67,7 @@ func (p *endpoints) assign(i uint32, s *session.Session, copy uint16, now sessio
 	}
 	s.Endpoint = e
 	p.used.Insert(e.Hash(p.seed), i)
-	for int(i) >= len(p.mapped) {
-		p.mapped = append(p.mapped, false)
-	}
-	p.mapped[i] = true
+	p.mapped.add(i)
 	if p.claim && !cancel(&p.removed, e) {
 		p.added = append(p.added, e)
 	}
@@ -79,10 +76,10 @@ func (p *endpoints) assign(i uint32, s *session.Session, copy uint16, now sessio
 
 // release takes the session's endpoint back, if it has one.
 func (p *endpoints) release(i uint32, s *session.Session, now session.Time) {
-	if int(i) >= len(p.mapped) || !p.mapped[i] {
+	if !p.mapped.has(i) {
 		return
 	}
-	p.mapped[i] = false
+	p.mapped.remove(i)
 	p.used.Delete(s.Endpoint.Hash(p.seed), i)
 	if s.TargetWaits() {
 		p.resting.Add(s.Endpoint, millis(now))
@@ -116,13 +113,9 @@ func (p *endpoints) expire(now session.Time) { p.resting.Expire(millis(now)) }
 
 // appendTo appends the endpoints in use to es.
 func (p *endpoints) appendTo(es []packet.Endpoint) []packet.Endpoint {
-	for i, mapped := range p.mapped {
-		if mapped {
-			es = append(es, p.sessions.At(uint32(i)).Endpoint)
-		}
-	}
+	p.mapped.each(func(i uint32) { es = append(es, p.sessions.At(i).Endpoint) })
 	return es
 }
 
 // bytes is the memory that the endpoints in use take.
-func (p *endpoints) bytes() int64 { return p.used.Bytes() + int64(cap(p.mapped)) }
+func (p *endpoints) bytes() int64 { return p.used.Bytes() + 8*int64(cap(p.mapped)) }

@@ -113,6 +113,7 @@ func (w *Worker) limit(cfg *conf.Tcpcopy) {
 	n := w.handover.count()
 	own := SessionConfig(cfg)
 	own.Memory = cfg.Memory / int64(n)
+	own.ReopenRate = cfg.ReopenRate / float64(n)
 	w.core.Configure(own)
 	w.admission.bound(own.OnlyComplete, own.Memory, max(cfg.MaxSessions/n, 1))
 }
