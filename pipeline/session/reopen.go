@@ -103,6 +103,7 @@ func (c *Core) giveUp(s *Session, why Reason, now Time) {
 // turns that were answered, or whose beginning is not to be had any more, is
 // dropped.
 func (c *Core) reopen(s *Session, why Reason, now Time) {
+	c.resetRecovery(s)
 	on, t := &s.online, &s.turns
 	dropped := t.partial
 	for on.first != 0 {

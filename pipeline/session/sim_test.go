@@ -38,6 +38,8 @@ type world struct {
 	closes   int    // connections that the target ended
 	flushing bool
 
+	burst     int // packets to the target that are still to be lost
+	burstEnds Time
 	downUntil Time // the target is being restarted
 }
 
@@ -242,6 +244,16 @@ func (w *world) begins(fl *flow, at, n int) {
 
 // toTarget carries a segment over the network.
 func (w *world) toTarget(fl *flow, ep packet.Endpoint, g wire) {
+	if w.burst == 0 && w.chance(w.sc.burst) {
+		w.burst, w.burstEnds = 100, w.now+Second
+	}
+	if w.now >= w.burstEnds {
+		w.burst = 0
+	}
+	if w.burst > 0 {
+		w.burst--
+		return
+	}
 	for n := w.copies(w.sc.lossOut); n > 0; n-- {
 		w.after(w.delay(), func() {
 			p := w.peers[ep]
