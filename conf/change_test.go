@@ -18,7 +18,7 @@ func TestChangesNameEverySettingThatDiffers(t *testing.T) {
 			{"transfer", "80-10.1.2.100:80", "80-10.1.2.100:80,443-10.1.2.101:443", true},
 			{"session.percent", "10", "50", true},
 		}},
-		{"-x 80-10.1.2.100 -s 10.1.2.30 -B 32", "-x 80-10.1.2.100 -s 10.1.2.31 --log-level debug -m 64", []Change{
+		{"-x 80-10.1.2.100 -s 10.1.2.30 -B 32", "-x 80-10.1.2.100 -s 10.1.2.31 -B 16 --log-level debug -m 64", []Change{
 			{"intercept", "10.1.2.30:36524", "10.1.2.31:36524", true},
 			{"capture.ring_size", "32MiB", "16MiB", false},
 			{"session.memory", "2GiB", "64MiB", true},

@@ -60,7 +60,8 @@ type Tcpcopy struct {
 
 	Interfaces  []string // empty: all
 	Filter      string   // pcap-filter(7); "": derived from Transfers
-	RingBytes   int64    // of each capture ring
+	RingBytes   int64    // of all capture rings together
+	CatchUp     float64  // times the recorded rate after a stall; 0: at once
 	SnapLen     int      // bytes of each packet
 	Promiscuous bool
 
@@ -131,7 +132,7 @@ type Intercept struct {
 	Process
 	Interfaces []string // empty: all
 	Filter     string   // pcap-filter(7); "": TCP
-	RingBytes  int64
+	RingBytes  int64    // of all capture rings together
 
 	// Listen is where tcpcopys connect. net.Listen takes 0.0.0.0 and [::] for
 	// every address of both families.

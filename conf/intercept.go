@@ -27,7 +27,6 @@ type rawIntercept struct {
 func interceptDefaults() rawIntercept {
 	return rawIntercept{
 		Intercept: Intercept{
-			RingBytes:    16 << 20,
 			MaxBatch:     0,
 			DelayTable:   65536,
 			RouteTimeout: 2 * time.Minute,
@@ -40,7 +39,7 @@ func (c *rawIntercept) settings() []*setting {
 	return []*setting{
 		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all)", value: interfaces(&c.Interfaces)},
 		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default tcp)", value: filterText(&c.Filter), live: true},
-		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of the capture ring; a bare number is in MiB", value: size(&c.RingBytes, 1<<20, 4<<30)},
+		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of all capture rings together; a bare number is in MiB (default 64MiB, or 1/128 of the memory if that is less)", value: size(&c.RingBytes, 0, mostRings)},
 
 		{key: "link.bind", flag: "bind", short: "b", usage: "`ADDRESS[:PORT],...` to listen on for tcpcopys (default every address)", value: texts(&c.bind)},
 		{key: "link.port", flag: "port", short: "p", usage: "`PORT` to listen on", value: whole{&c.port, 1, 65535}},
@@ -94,6 +93,9 @@ func (c *rawIntercept) finish(p *parser) error {
 			return p.errorf("capture.interfaces", "any is every interface; leave the others out")
 		}
 		c.Interfaces = nil
+	}
+	if err := p.rings(&c.RingBytes, maxRings/2, hostMemory()/ringsMemory/2); err != nil {
+		return err
 	}
 	for i, s := range c.bind {
 		ap, err := parseAddrPort(s, uint16(c.port))

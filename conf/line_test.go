@@ -216,12 +216,12 @@ func TestWhatCannotBeServedIsRefusedInOneLineThatNamesTheMend(t *testing.T) {
 		"--max-byte-rate -1":                        "\"-1MiB\" is not a size such as",
 		"--max-byte-rate 2TiB":                      "2TiB is not within 0B and 1TiB",
 		"--encrypted no":                            "--encrypted: \"no\" is none of skip, copy",
-		"-n 253 --workers 256 -c 10.1.3.7 -x 80-10.1.2.100" + s:       "-n, --copies: 253 copies of a session do not fit: 256 workers and 1 addresses leave 252 endpoints for them at target 10.1.2.100:80",
+		"-n 253 --workers 255 -c 10.1.3.7 -x 80-10.1.2.100" + s:       "-n, --copies: 253 copies of a session do not fit: 255 workers and 1 addresses leave 252 endpoints for them at target 10.1.2.100:80",
 		"-n 51 --workers 2 --max-sessions 100 -x 80-10.1.2.100" + s:   "each of 2 workers has 50 of the 100 sessions at a time; raise session.max_sessions",
 		"-n 1023 --workers 32 -m 32 -c 10.1.3.x -x 80-10.1.2.100" + s: "each of 32 workers has 512 of the 16384 sessions",
 		"--cpu-affinity 5-2 -x 80-10.1.2.100" + s:                     `--cpu-affinity: "5-2" is not a list of CPUs such as 2-5,8`,
 		"--cpu-affinity 1,0-3 -x 80-10.1.2.100" + s:                   "CPU 1 is twice",
-		"-n 253 --workers 256 -x 80-10.1.2.100" + s:                   "leave 252 endpoints",
+		"-n 253 --workers 255 -x 80-10.1.2.100" + s:                   "leave 252 endpoints",
 		"-n 1024":          "1024 is not a whole number from 1 to 1023",
 		"-n 0":             "0 is not a whole number",
 		"-n x":             "\"x\" is not a whole number",
@@ -322,7 +322,7 @@ func TestHelpAndVersionWinOverMistakes(t *testing.T) {
 	if _, err := ParseTcpcopy(words("-m 1 -h"), &out); !errors.Is(err, ErrHelp) {
 		t.Error(err)
 	}
-	for _, want := range []string{"Usage: tcpcopy", "-x, --transfer ONLINE-TARGET", "(default 16MiB)", "-h, --help   "} {
+	for _, want := range []string{"Usage: tcpcopy", "-x, --transfer ONLINE-TARGET", "(default 2GiB)", "-h, --help   "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the help lacks %q:\n%s", want, out.String())
 		}

@@ -37,7 +37,7 @@ type rawTcpcopy struct {
 func tcpcopyDefaults() rawTcpcopy {
 	return rawTcpcopy{
 		Tcpcopy: Tcpcopy{
-			RingBytes:         16 << 20,
+			CatchUp:           2,
 			SnapLen:           maxSnapLen,
 			Copies:            1,
 			Percent:           100,
@@ -64,9 +64,9 @@ const (
 	// quiet session lives, as in the C tool.
 	keepaliveOverResponse = 2 * time.Minute
 
-	// maxWorkers is how many rings a fanout group may have (PACKET_FANOUT_MAX
-	// of Linux before 5.10).
-	maxWorkers = 256
+	// maxWorkers is how many rings a fanout group may have beside their spare
+	// (PACKET_FANOUT_MAX of Linux before 5.10).
+	maxWorkers = 255
 
 	maxSpan = 30 * 24 * time.Hour
 	// maxRecording is how long a recording may be.
@@ -80,9 +80,10 @@ func (c *rawTcpcopy) settings() []*setting {
 
 		{key: "capture.interfaces", flag: "interface", short: "i", usage: "`DEVICE,...` to capture on (default all); or FILE,... to replay: recordings of tcpdump, - for standard input", value: inputs(&c.inputs)},
 		{key: "capture.filter", flag: "filter", short: "F", usage: "`FILTER` in tcpdump's language (default derived from -x)", value: filterText(&c.Filter)},
-		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of each capture ring; a bare number is in MiB", value: size(&c.RingBytes, 1<<20, 4<<30)},
+		{key: "capture.ring_size", flag: "ring-size", short: "B", usage: "`SIZE` of all capture rings together; a bare number is in MiB (default 128MiB, or 1/64 of the memory if that is less)", value: size(&c.RingBytes, 0, mostRings)},
 		{key: "capture.snaplen", flag: "snaplen", short: "S", usage: "`BYTES` taken of each packet", value: whole{&c.SnapLen, 128, maxSnapLen}},
 		{key: "capture.promiscuous", flag: "promiscuous", usage: "take frames for other hosts too, as on a mirror port", value: boolean{&c.Promiscuous}},
+		{key: "capture.catch_up", flag: "catch-up", usage: "after a time without a CPU, packets go on at `N` times the rate at which they came, fractions too; 0: at once", value: catchUp(&c.CatchUp)},
 		{key: "capture.reply_interface", flag: "reply-interface", usage: "`DEVICE` that the replies come in by where there is no -s, or any (default that of the route to the target)", value: replyDevice(&c.ReplyInterface)},
 
 		{key: "replay.speed", flag: "accelerate", short: "a", usage: "replay `N` times as fast as it was recorded, fractions too; max: as fast as the target answers", value: speed{&c.Replay.Speed}},
@@ -214,7 +215,7 @@ func (c *rawTcpcopy) finish(p *parser) error {
 	if c.Ramp > 0 && c.Percent <= 1 {
 		p.note("-g has no effect: it begins with 1 %%, and -r is not above that")
 	}
-	for _, check := range []func(*parser) error{c.finishInputs, c.finishIntercepts, c.finishReplay, c.finishTransfers, c.finishSend, c.finishClients, c.finishCopies} {
+	for _, check := range []func(*parser) error{c.finishInputs, c.finishRings, c.finishIntercepts, c.finishReplay, c.finishTransfers, c.finishSend, c.finishClients, c.finishCopies} {
 		if err := check(p); err != nil {
 			return err
 		}

@@ -240,6 +240,10 @@ func rate(p *float64) value {
 	return number{p, "0 or a number a second from 0.001 to 1000000", func(f float64) bool { return f == 0 || f >= 1e-3 && f <= 1e6 }, ""}
 }
 
+func catchUp(p *float64) value {
+	return number{p, "0 or a factor from 1.1 to 1000", func(f float64) bool { return f == 0 || f >= 1.1 && f <= 1000 }, ""}
+}
+
 func (v number) set(text string) error {
 	f, err := strconv.ParseFloat(strings.TrimSuffix(text, v.unit), 64)
 	if err != nil {

@@ -77,6 +77,7 @@ type Pipeline struct {
 	workers []*worker.Worker
 	threads *thread.Threads
 	now     atomic.Pointer[state]
+	losses  account.Losses // as told with the summary
 
 	changing sync.Mutex    // held by what changes now
 	running  chan struct{} // closed when all run

@@ -35,8 +35,9 @@ func (p *Pipeline) Status() string {
 }
 
 func (p *Pipeline) logSummary(msg string) {
-	c := p.Totals()
-	p.log.Info(msg, c.Attrs(p.clients.Lost(), p.threads.SendErrors(), append(p.targets.Attrs(), p.clients.Attrs(&c)...)...)...)
+	c, lost := p.Totals(), p.clients.Lost()
+	p.losses.Warn(p.log, lost)
+	p.log.Info(msg, c.Attrs(lost, p.threads.SendErrors(), append(p.targets.Attrs(), p.clients.Attrs(&c)...)...)...)
 }
 
 // A scrape reads what the workers published and never waits for them.

@@ -1,6 +1,8 @@
 package ring
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -9,7 +11,8 @@ import (
 // (packet(7), PACKET_FANOUT).
 type fanout struct {
 	program []bpf.RawInstruction
-	id      int // chosen by the kernel when the first socket joins
+	spare   bool // the first member takes what another has no room for
+	id      int  // chosen by the kernel when the first socket joins
 	members int
 }
 
@@ -21,6 +24,10 @@ func (f *fanout) join(fd int) error {
 	typ := unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_DEFRAG | unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING
 	if f.program != nil {
 		typ |= unix.PACKET_FANOUT_CBPF
+	}
+	if f.spare {
+		// Since Linux 4.2 the kernel looks for room from the first member on.
+		typ |= unix.PACKET_FANOUT_FLAG_ROLLOVER
 	}
 	if f.members == 0 {
 		// Linux 4.12: an id that no other process has.
@@ -50,29 +57,52 @@ func (f *fanout) join(fd int) error {
 // It loads from the packet's beginning, which in a fanout group is the network
 // header, and not from SKF_NET_OFF, which before Linux 6.16 finds nothing in
 // the pages of a packet that the driver did not make linear.
-func ShardProgram(n int) []bpf.RawInstruction {
-	const multiplier = 0x9e3779b1
+func ShardProgram(n int) []bpf.RawInstruction { return shardProgram(n, 0) }
+
+const multiplier = 0x9e3779b1
+
+// shardProgram is ShardProgram whose shards begin with first.
+func shardProgram(n int, first uint32) []bpf.RawInstruction {
 	return assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 0, Size: 1},
 		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 6, SkipTrue: 8},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 4, SkipTrue: 14},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 4, SkipTrue: 15},
 		bpf.LoadAbsolute{Off: 9, Size: 1}, // IPv4
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_TCP, SkipTrue: 12},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_TCP, SkipTrue: 13},
 		bpf.LoadAbsolute{Off: 6, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 10},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 11},
 		bpf.LoadMemShift{Off: 0},
 		bpf.LoadIndirect{Off: 0, Size: 2},
 		bpf.Jump{Skip: 3},
 		bpf.LoadAbsolute{Off: 6, Size: 1}, // IPv6
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_TCP, SkipTrue: 5},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_TCP, SkipTrue: 6},
 		bpf.LoadAbsolute{Off: 40, Size: 2},
 		bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: multiplier},
 		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 16},
 		bpf.ALUOpConstant{Op: bpf.ALUOpMod, Val: uint32(n)},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: first},
 		bpf.RetA{},
-		bpf.RetConstant{Val: 0},
+		bpf.RetConstant{Val: first},
 	})
+}
+
+// shard is ShardProgram(n) of the packet b.
+func shard(b []byte, n int) int {
+	var proto byte
+	port := 40
+	switch {
+	case len(b) < 20:
+		return 0
+	case b[0]>>4 == 4 && b[6]&0x3f == 0 && b[7] == 0:
+		proto, port = b[9], int(b[0]&15)*4
+	case b[0]>>4 == 6:
+		proto = b[6]
+	}
+	if proto != unix.IPPROTO_TCP || len(b) < port+2 {
+		return 0
+	}
+	return int(uint32(binary.BigEndian.Uint16(b[port:])) * multiplier >> 16 % uint32(n))
 }
 
 // assemble makes a program for the kernel of instructions known to be right.

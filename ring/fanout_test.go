@@ -28,8 +28,8 @@ func (h host) group(c Config, n int, program []bpf.RawInstruction) []*Ring {
 	return rings
 }
 
-// shard is where packet.Shard sends a packet.
-func shard(b []byte, n int) int {
+// owner is where packet.Shard sends a packet.
+func owner(b []byte, n int) int {
 	var s packet.Segment
 	if packet.Decode(b, len(b), &s) != packet.WellFormed {
 		return 0
@@ -63,7 +63,7 @@ func TestShardProgramGivesTheRestToTheFirst(t *testing.T) {
 		return c
 	}
 	vm := machine(t, ShardProgram(4))
-	if shard(v4, 4) == 0 {
+	if owner(v4, 4) == 0 {
 		t.Fatal("choose another port")
 	}
 	for name, b := range map[string][]byte{
@@ -133,11 +133,11 @@ func TestGroupSpreadsPacketsAsPacketShard(t *testing.T) {
 		t.Helper()
 		want := make([]int, len(rings))
 		for _, b := range sent {
-			want[shard(b, len(rings))]++
+			want[owner(b, len(rings))]++
 		}
 		for i, r := range rings {
 			for _, f := range collect(t, r, want[i]) {
-				if at := shard(f.Data, len(rings)); at != i {
+				if at := owner(f.Data, len(rings)); at != i {
 					t.Errorf("a packet of shard %d is in ring %d", at, i)
 				}
 			}
@@ -168,7 +168,7 @@ func TestGroupOnAllInterfacesSpreadsPackets(t *testing.T) {
 	want := make([]int, 2)
 	for i := range 50 {
 		b := tcp(port(b4, uint16(i)), port(b4, 80), nil)
-		want[shard(b, 2)] += 2
+		want[owner(b, 2)] += 2
 		outside.send(b)
 		loop.send(b)
 	}
@@ -212,7 +212,7 @@ func TestGroupPutsFragmentsTogether(t *testing.T) {
 	for _, f := range fragments(b, 512) {
 		w.send(f)
 	}
-	f := collect(t, rings[shard(b, 4)], 1)[0]
+	f := collect(t, rings[owner(b, 4)], 1)[0]
 	if f.Wire != len(b) || len(f.Data) != len(b) {
 		t.Errorf("%d of %d bytes", len(f.Data), f.Wire)
 	}

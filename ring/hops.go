@@ -22,8 +22,8 @@ const (
 	refreshEvery = 15 * time.Second
 	// retryEvery is for hops that are not valid.
 	retryEvery = time.Second
-	// settle is the least time between two passes, for storms of events.
-	settle = 100 * time.Millisecond
+	// passInterval is the least time between two passes, for storms of events.
+	passInterval = 100 * time.Millisecond
 	// answerWithin is how long Add waits for an ARP or ND answer; the kernel
 	// asks again after a second.
 	answerWithin = 1500 * time.Millisecond
@@ -138,7 +138,7 @@ func (h *Hops) follow() {
 		}
 		h.mu.Unlock()
 		timer.Reset(next)
-		time.Sleep(settle)
+		time.Sleep(passInterval)
 	}
 }
 
@@ -153,7 +153,7 @@ func (h *Hops) listen() {
 			h.changed()
 		case err != nil:
 			h.changed()
-			time.Sleep(settle)
+			time.Sleep(passInterval)
 		}
 		for _, m := range messages {
 			if m.Header.Type != unix.RTM_NEWNEIGH && m.Header.Type != unix.RTM_DELNEIGH || h.concerns(m.Data) {

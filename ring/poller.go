@@ -130,6 +130,10 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 	if ready != nil && ready() || p.ringReady() {
 		return nil
 	}
+	if slices.ContainsFunc(p.rings, (*Ring).waits) {
+		_, _ = p.poll(0, MinRest)
+		return nil
+	}
 	short := timeout >= 0 && timeout <= MaxRest
 	if short || !p.quiet {
 		soon := MaxRest
@@ -138,7 +142,7 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 		}
 		n, errno := p.poll(len(p.fds), soon)
 		if short || n != 0 || errno != 0 {
-			return p.settle(n, errno)
+			return p.acknowledge(n, errno)
 		}
 	}
 	began := time.Now()
@@ -147,7 +151,7 @@ func (p *Poller) Wait(timeout time.Duration, ready func() bool) error {
 		return nil
 	}
 	p.quiet = time.Since(began) > MaxRest
-	return p.settle(p.poll(len(p.fds), 0))
+	return p.acknowledge(p.poll(len(p.fds), 0))
 }
 
 // poll waits for the first fds, for a time in which the runtime need not know of
@@ -159,9 +163,9 @@ func (p *Poller) poll(fds int, timeout time.Duration) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// settle takes back what would end the next wait at once, after poll returned
+// acknowledge takes back what would end the next wait at once, after poll returned
 // n and errno.
-func (p *Poller) settle(n int, errno unix.Errno) error {
+func (p *Poller) acknowledge(n int, errno unix.Errno) error {
 	switch {
 	case errno == unix.EINTR || n == 0 && errno == 0:
 		return nil
@@ -185,9 +189,9 @@ func (p *Poller) settle(n int, errno unix.Errno) error {
 }
 
 const (
-	// gather is how many frames are worth waking up for: waking costs as much
+	// worthwhile is how many frames are worth waking up for: waking costs as much
 	// as ten of them, on a virtual machine thirty.
-	gather = 128
+	worthwhile = 128
 	// MinRest is about what the kernel makes of shorter sleeps.
 	MinRest = 100 * time.Microsecond
 	// MaxRest is how much later a packet may be for the sake of others.
@@ -195,7 +199,7 @@ const (
 )
 
 // Rest sleeps, after a pass over the queues that found n things to do, until
-// about gather more may have come at the rate of late, or most is over, or a
+// about worthwhile more may have come at the rate of late, or most is over, or a
 // ring hands over a block (V3). It returns what it was about to sleep, 0 where
 // that would not have been worth while. Wake does not end a rest, nor does what
 // is watched: where something came more is likely to follow. What comes after
@@ -203,7 +207,7 @@ const (
 func (p *Poller) Rest(n int, most time.Duration) time.Duration {
 	now := time.Now()
 	each := min(now.Sub(p.rested), time.Second) / time.Duration(max(n, 1))
-	nap := min(each*gather, most)
+	nap := min(each*worthwhile, most)
 	p.rested = now
 	if nap < MinRest {
 		return 0

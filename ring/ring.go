@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +68,9 @@ type Ring struct {
 	fd      int
 	name    string
 	version Version
-	walk    walk // the reader's
+	walk    walk   // the reader's
+	share   *share // of the group's spare; nil: there is none
+	alone   bool   // what is left of the held block came before everything in the spare; the reader's
 
 	outgoing, malformed, downs atomic.Uint64
 
@@ -82,7 +85,7 @@ var ErrGone = errors.New("interface was deleted")
 // Open opens a ring. It needs CAP_NET_RAW. The interface may be down: capture
 // begins when it comes up.
 func Open(c Config) (*Ring, error) {
-	rings, err := open(c, 1, nil)
+	rings, err := open([]Config{c}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -100,16 +103,43 @@ func Open(c Config) (*Ring, error) {
 // member, and for these microseconds a packet may reach another ring. Before
 // Linux 6.13 the interface must be up.
 func OpenGroup(c Config, n int, program []bpf.RawInstruction) ([]*Ring, error) {
-	if n < 1 || n > 256 {
-		return nil, fmt.Errorf("ring: a group of %d rings: 1 to 256 are possible", n)
+	if n < 1 || n > maxGroup {
+		return nil, fmt.Errorf("ring: a group of %d rings: 1 to %d are possible", n, maxGroup)
 	}
-	return open(c, n, &fanout{program: program})
+	return open(slices.Repeat([]Config{c}, n), &fanout{program: program})
 }
 
-func open(c Config, n int, group *fanout) (rings []*Ring, err error) {
-	if err := c.complete(); err != nil {
+// OpenShards opens a group by ShardProgram(n) of V3 rings that take memory
+// together, if that is enough. Half of it is divided among them. The rest
+// is for what one of them has no room for while its reader gets no CPU or much
+// comes in at once: the kernel keeps that apart until a block of it is full or
+// some milliseconds are over, and Next puts it where it belongs. c.Blocks is
+// left out.
+func OpenShards(c Config, n int, memory int64) ([]*Ring, error) {
+	if n < 1 || n >= maxGroup {
+		return nil, fmt.Errorf("ring: a group of %d rings: 1 to %d are possible", n, maxGroup-1)
+	}
+	setDefault(&c.BlockSize, DefaultBlockSize)
+	c.Blocks = max(int(memory)/2/n/c.BlockSize, minShardBlocks)
+	configs := slices.Repeat([]Config{c}, 1+n)
+	configs[0] = spareConfig(c, int(memory)-n*c.Blocks*c.BlockSize)
+	rings, err := open(configs, &fanout{program: shardProgram(n, 1), spare: true})
+	if err != nil {
 		return nil, err
 	}
+	lend(rings[0], rings[1:])
+	return rings[1:], nil
+}
+
+const (
+	// maxGroup is PACKET_FANOUT_MAX of Linux before 5.10.
+	maxGroup = 256
+	// minShardBlocks is how few blocks of its own a ring may have.
+	minShardBlocks = 8
+)
+
+// open opens rings, of one group if that is not nil.
+func open(configs []Config, group *fanout) (rings []*Ring, err error) {
 	defer func() {
 		if err != nil {
 			for _, r := range rings {
@@ -117,7 +147,10 @@ func open(c Config, n int, group *fanout) (rings []*Ring, err error) {
 			}
 		}
 	}()
-	for range n {
+	for _, c := range configs {
+		if err := c.complete(); err != nil {
+			return rings, err
+		}
 		r, err := openOne(&c)
 		if err != nil {
 			return rings, err
@@ -129,9 +162,9 @@ func open(c Config, n int, group *fanout) (rings []*Ring, err error) {
 			}
 		}
 	}
-	for _, r := range rings {
-		if err := setFilter(r.fd, c.Filter); err != nil {
-			return rings, c.failed("attach the filter", err)
+	for i, r := range rings {
+		if err := setFilter(r.fd, configs[i].Filter); err != nil {
+			return rings, configs[i].failed("attach the filter", err)
 		}
 	}
 	return rings, nil
@@ -287,7 +320,11 @@ func (r *Ring) SetFilter(filter []bpf.RawInstruction) error {
 	if r.closed {
 		return net.ErrClosed
 	}
-	if err := setFilter(r.fd, filter); err != nil {
+	err := setFilter(r.fd, filter)
+	if err == nil && r.share != nil {
+		err = setFilter(r.share.ring.fd, filter)
+	}
+	if err != nil {
 		return fmt.Errorf("ring: %s: attach the filter: %w", r.name, err)
 	}
 	return nil
@@ -334,6 +371,10 @@ func (r *Ring) Close() error {
 	if r.walk.mem != nil {
 		err = unix.Munmap(r.walk.mem)
 		r.walk = walk{}
+	}
+	if r.share != nil {
+		err = errors.Join(err, r.share.close())
+		r.share = nil
 	}
 	return errors.Join(err, unix.Close(r.fd))
 }

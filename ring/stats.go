@@ -13,6 +13,7 @@ type Stats struct {
 	Packets   uint64 // passed the filter
 	Drops     uint64 // found the ring full
 	Freezes   uint64 // times that the ring became full (V3)
+	Spared    uint64 // of Packets, those that Next took from the spare of the group (OpenShards)
 	Outgoing  uint64 // sent by this host, passed over (kernels before 6.1)
 	Malformed uint64 // frames and blocks with impossible headers, passed over
 	Downs     uint64 // times that the interface was seen to go down
@@ -51,5 +52,10 @@ func (r *Ring) readStats() error {
 	r.stats.Packets += uint64(s.Packets)
 	r.stats.Drops += uint64(s.Drops)
 	r.stats.Freezes += uint64(s.Freeze_q_cnt)
+	if r.share != nil {
+		spared := r.share.taken.Load()
+		r.stats.Packets += spared - r.stats.Spared
+		r.stats.Spared = spared
+	}
 	return nil
 }

@@ -31,6 +31,8 @@ const (
 	frame2Len = int(unsafe.Sizeof(unix.Tpacket2Hdr{}))
 	frame3Len = int(unsafe.Sizeof(unix.Tpacket3Hdr{}))
 	sllLen    = unix.SizeofSockaddrLinklayer
+
+	numPktsAt = int(unsafe.Offsetof(blockHeader{}.TpacketHdrV1) + unsafe.Offsetof(unix.TpacketHdrV1{}.Num_pkts))
 )
 
 // walk is the reader's place in the memory that it shares with the kernel: a
@@ -38,13 +40,51 @@ const (
 // a block of frames in V3 and a single frame in V2.
 type walk struct {
 	mem    []byte
-	slot   int  // bytes
-	status int  // where the status word is in a slot
-	pos    int  // offset in mem of the slot that is held, or will be next
-	held   bool // it is ours
-	losing bool // it came after a packet that found no room
-	off    int  // V3: offset of the next frame in the held block
-	left   int  // V3: frames there
+	slot   int    // bytes
+	status int    // where the status word is in a slot
+	pos    int    // offset in mem of the slot that is held, or will be next
+	held   bool   // it is ours
+	losing bool   // it came after a packet that found no room
+	frames frames // V3: of the held block
+	keep   int    // slots of a full ring that are given back together; 0: each at once
+	kept   int    // of them
+}
+
+// frames are those of a V3 block that are still to be looked at.
+type frames struct {
+	in   []byte // the block
+	off  int
+	left int
+}
+
+func framesOf(block []byte) frames {
+	b := (*blockHeader)(unsafe.Pointer(&block[0]))
+	return frames{block, int(b.Offset_to_first_pkt), int(b.Num_pkts)}
+}
+
+// header is the next frame's, or nil where that would not be inside the block.
+func (b *frames) header() *unix.Tpacket3Hdr {
+	if b.off < blockLen || b.off > len(b.in)-frame3Len-sllLen {
+		return nil
+	}
+	return (*unix.Tpacket3Hdr)(unsafe.Pointer(&b.in[b.off]))
+}
+
+// next passes the next frame and returns its header and the memory from there
+// on. Where nothing is left, or the rest is impossible, the header is nil.
+func (b *frames) next() (h *unix.Tpacket3Hdr, in []byte) {
+	if b.left == 0 {
+		return nil, nil
+	}
+	if h = b.header(); h == nil {
+		return nil, nil
+	}
+	in = b.in[b.off:]
+	b.off += int(h.Next_offset)
+	if b.left--; b.left > 0 && int(h.Next_offset) < frame3Len {
+		b.off = 0
+	}
+	return h, in
 }
 
 func newWalk(v Version, mem []byte, blockSize, frameSize int) walk {
@@ -55,6 +95,13 @@ func newWalk(v Version, mem []byte, blockSize, frameSize int) walk {
 }
 
 func (w *walk) word(pos int) *uint32 { return (*uint32)(unsafe.Pointer(&w.mem[pos+w.status])) }
+
+func (w *walk) before(pos int) int {
+	if pos == 0 {
+		pos = len(w.mem)
+	}
+	return pos - w.slot
+}
 
 func (w *walk) after(pos int) int {
 	if pos += w.slot; pos == len(w.mem) {
@@ -68,10 +115,33 @@ func (w *walk) ready(pos int) bool {
 	return len(w.mem) > 0 && atomic.LoadUint32(w.word(pos))&unix.TP_STATUS_USER != 0
 }
 
+// give gives the slot at pos back.
+func (w *walk) give(pos int) { atomic.StoreUint32(w.word(pos), unix.TP_STATUS_KERNEL) }
+
+// pass gives the held slot back, or keeps it.
+//
+// A packet that does not fit into the last free block is dropped, and only the
+// next one rolls over to the spare. A full ring with a spare is therefore kept
+// full until it has room for long: the oldest slot, for which the kernel waits,
+// is given back behind those after it.
+func (w *walk) pass() {
+	if w.kept == 0 && (w.keep == 0 || !w.ready(w.before(w.pos))) {
+		w.give(w.pos)
+		return
+	}
+	if w.kept++; w.kept < w.keep && w.ready(w.after(w.pos)) {
+		return
+	}
+	for pos := w.pos; w.kept > 0; w.kept-- {
+		w.give(pos)
+		pos = w.before(pos)
+	}
+}
+
 // take gives the held slot back and takes the next one, if it is ready.
 func (w *walk) take() []byte {
 	if w.held {
-		atomic.StoreUint32(w.word(w.pos), unix.TP_STATUS_KERNEL)
+		w.pass()
 		w.pos, w.held = w.after(w.pos), false
 	}
 	if w.held = w.ready(w.pos); !w.held {
@@ -85,13 +155,15 @@ func (w *walk) take() []byte {
 // the reader.
 func (r *Ring) Ready() bool {
 	w := &r.walk
-	switch {
-	case w.left > 0:
-		return true
-	case w.held:
-		return w.ready(w.after(w.pos))
+	pos := w.pos
+	if w.held {
+		pos = w.after(pos)
 	}
-	return w.ready(w.pos)
+	ready := w.frames.left > 0 || w.ready(pos)
+	if r.share != nil {
+		return r.readyShared(ready, pos)
+	}
+	return ready
 }
 
 // Losing reports, once for each block or frame that says so, whether the kernel
@@ -107,8 +179,11 @@ func (r *Ring) Losing() bool {
 // makes no system call and never waits. The frame before goes back to the
 // kernel, so its Data must no longer be used. After Close it reports false.
 func (r *Ring) Next(f *Frame) bool {
-	if r.version == V2 {
+	switch {
+	case r.version == V2:
 		return r.next2(f)
+	case r.share != nil:
+		return r.nextShared(f)
 	}
 	return r.next3(f)
 }
@@ -128,36 +203,44 @@ func (r *Ring) next2(f *Frame) bool {
 }
 
 func (r *Ring) next3(f *Frame) bool {
-	w := &r.walk
 	for {
-		if w.left == 0 {
-			in := w.take()
-			if in == nil {
-				return false
-			}
-			b := (*blockHeader)(unsafe.Pointer(&in[0]))
-			w.off, w.left = int(b.Offset_to_first_pkt), int(b.Num_pkts)
-			continue
+		b := &r.walk.frames
+		if b.left == 0 && !r.fill() {
+			return false
 		}
-		in := w.mem[w.pos:][:w.slot]
-		if w.off < blockLen || w.off > len(in)-frame3Len-sllLen {
-			r.malformed.Add(uint64(w.left))
-			w.left = 0
-			continue
-		}
-		in = in[w.off:]
-		h := (*unix.Tpacket3Hdr)(unsafe.Pointer(&in[0]))
-		w.off += int(h.Next_offset)
-		if w.left--; w.left > 0 && int(h.Next_offset) < frame3Len {
-			r.malformed.Add(uint64(w.left))
-			w.left = 0
-		}
-		f.Time = int64(h.Sec)*1e9 + int64(h.Nsec)
-		if r.view(f, in, frame3Len, int(h.Mac), int(h.Net), int(h.Snaplen), int(h.Len)) {
+		if r.frame3(b, f) {
 			return true
 		}
 	}
 }
+
+// fill takes the next block with frames.
+func (r *Ring) fill() bool {
+	w := &r.walk
+	for w.frames.left == 0 {
+		in := w.take()
+		if in == nil {
+			return false
+		}
+		w.frames = framesOf(in)
+	}
+	return true
+}
+
+// frame3 puts the next of b, which has some left, into f. It reports false for
+// a frame to pass over.
+func (r *Ring) frame3(b *frames, f *Frame) bool {
+	h, in := b.next()
+	if h == nil {
+		r.malformed.Add(uint64(b.left))
+		b.left = 0
+		return false
+	}
+	f.Time = timeOf(h)
+	return r.view(f, in, frame3Len, int(h.Mac), int(h.Net), int(h.Snaplen), int(h.Len))
+}
+
+func timeOf(h *unix.Tpacket3Hdr) int64 { return int64(h.Sec)*1e9 + int64(h.Nsec) }
 
 // view fills f from the frame that begins at in[0] with a header of head
 // bytes. Nothing outside of in is read, whatever the header says. It reports

@@ -47,7 +47,7 @@ func (i *intercept) openCaptures() error {
 				Interface: name,
 				Version:   ring.V2,
 				FrameSize: reply.FrameSize,
-				Blocks:    max(2, int(i.conf.RingBytes/ring.DefaultBlockSize)),
+				Blocks:    max(2, int(i.conf.RingBytes)/len(i.interfaces())/ring.DefaultBlockSize),
 				Filter:    i.program,
 			},
 			Readers: 1,

@@ -48,7 +48,7 @@ func reloads(t *testing.T, s *testbed.Testbed, production *machine, configuratio
 
 	for mistake, want := range map[string]string{
 		"percent = 101\n":                             "101 is not a percentage",
-		"[capture]\nring_size = \"8MiB\"\n":           "needs a restart: capture.ring_size (16MiB -> 8MiB)",
+		"[capture]\nring_size = \"8MiB\"\n":           "needs a restart: capture.ring_size (",
 		"[[transfer]]\nonline = \"82\"\ntarget = 9\n": "target",
 	} {
 		production.write(file, configuration+mistake)

@@ -29,10 +29,10 @@ const handInterval = 10 * time.Millisecond
 
 // Config says what is captured, and what is said of it.
 type Config struct {
-	Ring    ring.Config          // Interface "": all of the namespace
-	Readers int                  // rings that share the packets
-	Fanout  []bpf.RawInstruction // which ring gets a packet (ring.OpenGroup); nil, for one reader: no group
-	Name    string               // what it is in messages, such as "capture of replies"
+	Ring    ring.Config // Interface "": all of the namespace
+	Readers int         // rings that share the packets
+	Memory  int64       // that the rings take together, which share packets by their port (ring.OpenShards); 0: one ring, as Ring says
+	Name    string      // what it is in messages, such as "capture of replies"
 	Log     *slog.Logger
 }
 
@@ -41,7 +41,7 @@ type Config struct {
 type Capture struct {
 	log       *slog.Logger
 	name      string
-	fanout    []bpf.RawInstruction
+	memory    int64
 	namespace *namespace
 	link      *link
 	readers   []*Reader
@@ -58,7 +58,7 @@ type Capture struct {
 // Open begins to capture, in the network namespace of the calling thread. Its
 // errors are those of package ring.
 func Open(c Config) (*Capture, error) {
-	o := &Capture{log: c.Log, name: c.Name, fanout: c.Fanout, config: c.Ring, past: make([]ring.Stats, c.Readers)}
+	o := &Capture{log: c.Log, name: c.Name, memory: c.Memory, config: c.Ring, past: make([]ring.Stats, c.Readers)}
 	var err error
 	if o.rings, err = o.open(); err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func Open(c Config) (*Capture, error) {
 // open opens a ring for each reader.
 func (c *Capture) open() ([]*ring.Ring, error) {
 	n := len(c.past)
-	if n > 1 || c.fanout != nil {
-		return ring.OpenGroup(c.config, n, c.fanout)
+	if c.memory > 0 {
+		return ring.OpenShards(c.config, n, c.memory)
 	}
 	r, err := ring.Open(c.config)
 	return []*ring.Ring{r}, err

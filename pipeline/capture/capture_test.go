@@ -73,7 +73,7 @@ func openBench(t *testing.T, n network, readers int, change func(*Config)) *benc
 		Log:     slog.New(slog.NewTextHandler(b.log, nil)),
 	}
 	if readers > 1 {
-		c.Fanout = ring.ShardProgram(readers)
+		c.Memory = 8 << 20
 	}
 	if change != nil {
 		change(&c)

@@ -101,6 +101,7 @@ func (c *Core) Begin(s *Session, now Time) {
 	s.turns.patience = patience
 	s.online.seenAt = c.clientTime(now)
 	s.snd.rtoAt, s.rcv.ackAt, s.online.holeAt, s.turns.waitAt, s.endAt = never, never, never, never, never
+	s.rec.timerAt = never
 }
 
 // Connect opens a connection to the target for a session that is Opening. Its
@@ -109,10 +110,10 @@ func (c *Core) Connect(s *Session, now Time) {
 	s.state = SynSent
 	s.snd.una, s.snd.nxt = s.snd.iss, s.snd.iss+1
 	s.snd.rto, s.snd.srtt, s.snd.rttvar, s.snd.backoff = Second, 0, 0, 0
-	s.snd.synTries, s.rec.dupAcks, s.rec.sackedN = 1, 0, 0
+	s.snd.synTries = 1
+	c.resetRecovery(s)
 	s.snd.finFirst = false
-	s.rec.active, s.snd.finSent, s.snd.parking, s.rcv.fin, s.turns.pushed = false, false, false, false, false
-	s.rec.next, s.rec.end = s.snd.iss+1, s.snd.iss+1
+	s.snd.finSent, s.snd.parking, s.rcv.fin, s.turns.pushed = false, false, false, false
 	s.rcv.unacked, s.rcv.ackNow, s.rcv.ackAt = 0, false, never
 	s.turns.open, s.turns.waitAt = false, never
 	s.snd.rttSeq, s.snd.rttAt = s.snd.nxt, now
@@ -188,6 +189,7 @@ func (c *Core) end(s *Session, why Reason) {
 	} else {
 		c.dropAll(s, why)
 	}
+	c.resetRecovery(s)
 	s.state = Closed
 	s.snd.rtoAt, s.rcv.ackAt, s.online.holeAt, s.turns.waitAt, s.endAt = never, never, never, never, never
 	if s.skipping && why == Finished {
@@ -221,9 +223,7 @@ func (c *Core) dropFirst(s *Session, why Reason) {
 		c.Stats.Buffered -= uint64(lost)
 		s.snd.credited = p.seq.Add(p.len)
 	}
-	if s.snd.cursor == i {
-		s.snd.cursor = 0
-	}
+	s.unpoint(i)
 	if s.turns.nextPiece == i {
 		s.turns.nextPiece = p.next
 	}

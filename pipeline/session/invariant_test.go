@@ -37,6 +37,8 @@ func invariants(c *Core, s *Session, now Time) string {
 		return "una is beyond nxt"
 	case (s.turns.released + 1).Before(s.snd.nxt) && !s.snd.parking:
 		return "nxt is beyond what was released"
+	case s.rec.board != 0 && !s.boardHolds(c.board(s)):
+		return "the scoreboard is not of what is in flight"
 	case s.snd.una != s.snd.nxt && s.snd.rtoAt == never:
 		return "bytes in flight without a timer"
 	case s.state == Established && s.snd.nxt.Before(s.dataEnd()) && s.snd.rtoAt == never:
@@ -47,4 +49,16 @@ func invariants(c *Core, s *Session, now Time) string {
 		return "a turn waits without a timer"
 	}
 	return ""
+}
+
+// boardHolds reports whether b is of the bytes between una and nxt.
+func (s *Session) boardHolds(b *scoreboard) bool {
+	var n [lost + 1]uint32
+	for i, r := range b.runs[:b.n] {
+		if !b.startOf(i).Before(r.end) {
+			return false
+		}
+		n[r.state] += r.end.Sub(b.startOf(i))
+	}
+	return b.n > 0 && b.start == s.snd.una && b.end() == s.snd.nxt && n[sacked] == b.sacked && n[lost] == b.lost
 }

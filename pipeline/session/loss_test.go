@@ -107,6 +107,8 @@ func TestTimeoutRepeatsAllThatIsNotSACKed(t *testing.T) {
 	b.data(1, 7300, 1)
 	b.log = b.log[:0]
 	b.next()
+	b.want("PA 5841+1460 ack 1 again") // a probe, which is lost, too
+	b.next()
 	b.want("A 1+1460 ack 1 again")
 	b.reply(packet.ACK, 1, 0, 1461, 2921, 4381)
 	b.want("A 1461+1460 ack 1 again")
@@ -276,8 +278,8 @@ func TestNonsenseInAcknowledgmentsIsIgnored(t *testing.T) {
 			test.send()
 			b.t = t
 			b.want(test.want...)
-			if b.s.rec.sackedN != 0 {
-				t.Errorf("scoreboard %v", b.s.rec.sacked[:b.s.rec.sackedN])
+			if b.s.rec.board != 0 && b.core.board(&b.s).sacked != 0 {
+				t.Errorf("scoreboard %+v", *b.core.board(&b.s))
 			}
 		})
 	}
@@ -293,20 +295,21 @@ func TestScoreboardMergesBlocks(t *testing.T) {
 		{[][]int{{10, 20}, {20, 30}}, "[10 30]"},
 		{[][]int{{10, 20}, {30, 40}, {15, 35}}, "[10 40]"},
 		{[][]int{{10, 50}, {20, 30}}, "[10 50]"},
-		{[][]int{{10, 11}, {20, 21}, {30, 31}, {40, 41}, {50, 51}}, "[10 11][20 21][30 31][40 41]"},
+		{[][]int{{10, 11}, {20, 21}, {30, 31}, {40, 41}, {50, 51}}, "[10 11][20 21][30 31][40 41][50 51]"},
 		{[][]int{{10, 11}, {20, 21}, {30, 31}, {40, 41}, {5, 60}}, "[5 60]"},
 	}
 	for _, test := range tests {
-		var rec recovery
+		var board scoreboard
+		board.begin(bedISN, bedISN+100)
 		for _, p := range test.blocks {
-			r := packet.Reply{}
-			r.SACK[0] = packet.SACKBlock{Start: bedISN + uint32(p[0]), End: bedISN + uint32(p[1])}
-			r.SACKCount = 1
-			rec.takeSACK(r.SACK[:r.SACKCount], bedISN, bedISN+100)
+			board.mark(bedISN+Seq(p[0]), bedISN+Seq(p[1]), sacked, 0, nil)
+			board.count()
 		}
 		got := ""
-		for _, p := range rec.sacked[:rec.sackedN] {
-			got += fmt.Sprintf("[%d %d]", p.start-bedISN, p.end-bedISN)
+		for i, r := range board.runs[:board.n] {
+			if r.state == sacked {
+				got += fmt.Sprintf("[%d %d]", board.startOf(i)-bedISN, r.end-bedISN)
+			}
 		}
 		if got != test.want {
 			t.Errorf("%v: %s, want %s", test.blocks, got, test.want)

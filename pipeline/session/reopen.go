@@ -58,6 +58,7 @@ func (c *Core) lostTarget(s *Session, why Reason) {
 // takes up the first turn that was not answered. The old one is gone. The rest
 // of a turn whose beginning is not to be had any more is dropped.
 func (c *Core) reopen(s *Session, why Reason) {
+	c.resetRecovery(s)
 	for s.online.first != 0 && !c.pieces.at(s.online.first).turn {
 		s.turns.partial = true
 		c.dropFirst(s, why)

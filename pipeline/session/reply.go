@@ -123,7 +123,6 @@ func (c *Core) replySynSent(s *Session, r *packet.Reply, now Time) {
 	s.snd.rttAt, s.snd.backoff = never, 0
 	s.snd.rtoAt = never
 	s.rcv.heardAt, s.snd.progressAt = now, now
-	s.rec.next, s.rec.end = s.snd.una, s.snd.una
 	// What is half-open in production stays so at the target: the handshake is
 	// completed when the client has completed its own.
 	s.rcv.ackNow = s.online.hasBase

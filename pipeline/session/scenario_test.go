@@ -42,6 +42,7 @@ type scenario struct {
 	// Network to the target and back.
 	lossOut, lossIn, dup, reorder float64
 	latency, jitter               Time
+	burst                         float64 // chance that the next 100 packets to the target are lost
 
 	// Target.
 	copies                        int // -n
@@ -90,6 +91,8 @@ func scenarios() []scenario {
 	add("clean", func(sc *scenario) {})
 	add("loss-1", lossy(0.01))
 	add("loss-5", lossy(0.05))
+	add("loss-10", lossy(0.1))
+	add("bursts", func(sc *scenario) { sc.burst, sc.big, sc.requests, sc.within = 0.002, 0.2, 6, 230*Second })
 	add("loss-20", func(sc *scenario) { lossy(0.2)(sc); sc.requests, sc.big = 6, 0.005; sc.inexact = true })
 	add("loss-out-only", func(sc *scenario) { lossy(0.05)(sc); sc.lossIn = 0 })
 	add("loss-in-only", func(sc *scenario) { lossy(0.05)(sc); sc.lossOut = 0 })

@@ -45,9 +45,12 @@ func (c *Core) transmit(s *Session, now Time) {
 	if s.state == TimeWait {
 		return
 	}
-	c.retransmit(s, now)
 	limit := s.snd.una.Add(min(s.snd.wnd, s.snd.cwnd))
-	end := s.dataEnd()
+	if s.rec.board != 0 {
+		c.retransmit(s, now)
+		limit = s.sendLimit(c.board(s))
+	}
+	end, sent := s.dataEnd(), false
 	for s.snd.nxt.Before(end) && s.snd.nxt.Before(limit) && !s.snd.finSent {
 		n := min(end.Sub(s.snd.nxt), limit.Sub(s.snd.nxt), MaxPayload)
 		mss := uint32(s.snd.mss)
@@ -62,12 +65,30 @@ func (c *Core) transmit(s *Session, now Time) {
 			s.snd.rttSeq, s.snd.rttAt = s.snd.nxt.Add(n), now
 		}
 		s.snd.nxt = s.snd.nxt.Add(n)
+		if s.rec.board != 0 {
+			c.board(s).send(s.snd.nxt, clock32(now))
+		}
 		s.snd.armRTO(now)
+		sent = true
+	}
+	if sent {
+		s.armProbe(now)
 	}
 	if s.snd.nxt.Before(end) && s.snd.una == s.snd.nxt && s.snd.rtoAt == never {
 		s.snd.rtoAt = now + s.snd.rto // persist (RFC 9293, 3.8.6.1)
 	}
 	c.transmitEnd(s, now)
+}
+
+// sendLimit is up to where payload may be sent for the first time while there is
+// a scoreboard: the target's window, and the congestion window beside what is on
+// its way.
+func (s *Session) sendLimit(b *scoreboard) Seq {
+	window := s.snd.una.Add(s.snd.wnd)
+	if s.rec.byRTO || b.lost > 0 {
+		return window.Min(s.snd.una.Add(s.snd.cwnd))
+	}
+	return window.Min(s.snd.nxt.Add(s.room(b)))
 }
 
 // dataEnd is the sequence number behind the released payload.
@@ -95,51 +116,12 @@ func (c *Core) transmitEnd(s *Session, now Time) {
 	}
 }
 
-// retransmit repeats [rtxNext, rtxEnd) except what the target has by SACK.
-func (c *Core) retransmit(s *Session, now Time) {
-	s.rec.next = s.rec.next.Max(s.snd.una)
-	limit := s.snd.una.Add(max(min(s.snd.cwnd, s.snd.wnd), 1))
-	for s.rec.next.Before(s.rec.end) && s.rec.next.Before(limit) {
-		seq := s.rec.next
-		stop := s.rec.end.Min(limit)
-		if s.rec.skipSACKed(&seq, &stop) {
-			s.rec.next = seq
-			continue
-		}
-		if s.snd.finSent && seq == s.snd.nxt-1 {
-			c.sendControl(s, seq, packet.FIN|packet.ACK, KindFIN, now, true)
-			s.rec.next = s.snd.nxt
-			break
-		}
-		if s.snd.finSent {
-			stop = stop.Min(s.snd.nxt - 1)
-		}
-		n := min(stop.Sub(seq), MaxPayload)
-		n = c.sendData(s, seq, n, now, true)
-		if n == 0 {
-			s.rec.next = s.rec.end
-			break
-		}
-		s.rec.next = seq.Add(n)
-		s.snd.rttAt = never // Karn
-	}
-}
-
 // sendData sends up to n bytes of queued payload from seq on, and returns how
 // many they were.
 func (c *Core) sendData(s *Session, seq Seq, n uint32, now Time, again bool) uint32 {
-	i := s.online.first
-	if s.snd.cursor != 0 && !seq.Before(c.pieces.at(s.snd.cursor).seq) {
-		i = s.snd.cursor
-	}
-	for i != 0 && !seq.Before(c.pieces.at(i).end()) {
-		i = c.pieces.at(i).next
-	}
-	if i == 0 || seq.Before(c.pieces.at(i).seq) {
+	i := c.pieceAt(s, seq, again)
+	if i == 0 {
 		return 0
-	}
-	if !again {
-		s.snd.cursor = i
 	}
 	o := &c.out
 	o.Payload = c.payload[:0]
@@ -175,6 +157,9 @@ func (c *Core) sendData(s *Session, seq Seq, n uint32, now Time, again bool) uin
 func (c *Core) sendFIN(s *Session, now Time) {
 	c.sendControl(s, s.snd.nxt, packet.FIN|packet.ACK, KindFIN, now, false)
 	s.snd.nxt++
+	if s.rec.board != 0 {
+		c.board(s).send(s.snd.nxt, clock32(now))
+	}
 	s.snd.finSent, s.snd.finFirst = true, !s.rcv.fin
 	s.state = Closing
 	s.endAt = now + closeTimeout

@@ -35,6 +35,8 @@ type world struct {
 	given    uint64 // payload bytes handed to Client
 	flushing bool
 
+	burst     int // packets to the target that are still to be lost
+	burstEnds Time
 	downUntil Time // the target is being restarted
 }
 
@@ -222,6 +224,16 @@ func (w *world) transmit(e *sent) {
 
 // toTarget carries a segment over the network.
 func (w *world) toTarget(fl *flow, ep packet.Endpoint, g wire) {
+	if w.burst == 0 && w.chance(w.sc.burst) {
+		w.burst, w.burstEnds = 100, w.now+Second
+	}
+	if w.now >= w.burstEnds {
+		w.burst = 0
+	}
+	if w.burst > 0 {
+		w.burst--
+		return
+	}
 	for n := w.copies(w.sc.lossOut); n > 0; n-- {
 		w.after(w.delay(), func() {
 			p := w.peers[ep]

@@ -22,7 +22,7 @@ const (
 
 // Deadline is when the session wants its next Timer, at the latest.
 func (s *Session) Deadline(c *Core) Time {
-	d := min(s.snd.rtoAt, s.rcv.ackAt, s.endAt)
+	d := min(s.snd.rtoAt, s.rec.timerAt, s.rcv.ackAt, s.endAt)
 	if !c.cfg.Replayed {
 		d = min(d, s.online.holeAt, s.silentAt(c))
 	}
@@ -66,6 +66,9 @@ func (c *Core) Timer(s *Session, now Time) {
 	}
 	if now >= s.endAt {
 		c.endTimer(s, now)
+	}
+	if now >= s.rec.timerAt {
+		c.lossTimer(s, now)
 	}
 	if now >= s.snd.rtoAt && s.state.connected() {
 		c.rtoTimer(s, now)
@@ -126,16 +129,7 @@ func (c *Core) rtoTimer(s *Session, now Time) {
 	if (s.snd.una == s.snd.nxt || s.snd.wnd == 0) && c.probe(s, now) {
 		return
 	}
-	// RFC 5681, 3.1 and RFC 6298, 5.4-5.7
-	s.snd.ssthresh = max((s.snd.nxt.Sub(s.snd.una))/2, 2*uint32(s.snd.mss))
-	s.snd.cwnd = uint32(s.snd.mss)
-	s.rec.until, s.rec.active, s.rec.byRTO = s.snd.nxt, true, true
-	s.rec.next, s.rec.end = s.snd.una, s.snd.nxt
-	s.rec.sackedN = 0 // RFC 6675, 5.1: the target may have reneged
-	s.rec.dupAcks = 0
-	s.snd.rttAt = never
-	s.snd.backoff = min(s.snd.backoff+1, 10)
-	s.snd.rtoAt = now + s.snd.backedOff()
+	c.timeout(s, now)
 }
 
 // probe asks a target that closed its window with one byte (RFC 9293,

@@ -160,9 +160,7 @@ func (c *Core) forget(s *Session) {
 			}
 			s.turns.partial = true
 		}
-		if s.snd.cursor == s.online.first {
-			s.snd.cursor = 0
-		}
+		s.unpoint(s.online.first)
 		next := p.next
 		c.pieces.freePiece(s.online.first)
 		s.online.first = next

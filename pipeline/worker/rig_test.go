@@ -72,7 +72,7 @@ func newRigs(t testing.TB, n int, change func(*conf.Tcpcopy)) []*rig {
 	}
 	rigs := make([]*rig, n)
 	for i := range rigs {
-		rigs[i] = &rig{live: live.NewSource(m, config.Counters[i]), replies: new(noReplies)}
+		rigs[i] = &rig{live: live.NewSource(m, config.Counters[i], 0), replies: new(noReplies)}
 	}
 	if len(c.Interfaces) > 0 {
 		captures, err := live.Open(c, m, config.Counters, log)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,24 +26,24 @@ type recordings struct {
 	sent, seen, copied *testbed.Recording
 }
 
-// headBytes is how much of each packet is recorded: enough for the headers and
-// the beginning of a request.
+// headBytes is how much of each packet is recorded where only headers and the
+// beginning of a connection matter.
 const headBytes = 256
 
 // record starts tcpdump at the three places.
 func (c *cell) record(ctx context.Context) (r *recordings, err error) {
 	r = &recordings{}
 	online, target := c.Online[0].Host, c.Target[0].Host
-	at := func(h *lab.Host, iface, filter string) (p *testbed.Recording) {
+	at := func(h *lab.Host, iface string, snaplen int, filter string) (p *testbed.Recording) {
 		if err == nil {
-			p, err = testbed.Record(ctx, h, iface, headBytes, filter, filepath.Join(c.Lab.Dir, h.Name+"-"+iface+".pcap"))
+			p, err = testbed.Record(ctx, h, iface, snaplen, filter, filepath.Join(c.Lab.Dir, h.Name+"-"+iface+".pcap"))
 		}
 		return p
 	}
 	toProduction := fmt.Sprintf("tcp dst port %d and dst host %s", c.row.port, lab.OnlineAddr4)
-	r.sent = at(online, "eth0", toProduction)
-	r.seen = at(online, lab.MirrorInterface, toProduction)
-	r.copied = at(target, "eth0", fmt.Sprintf("tcp dst port %d and net %s", c.row.port, lab.PoolNet4))
+	r.sent = at(online, "eth0", 0, toProduction)
+	r.seen = at(online, lab.MirrorInterface, headBytes, toProduction)
+	r.copied = at(target, "eth0", headBytes, fmt.Sprintf("tcp dst port %d and net %s", c.row.port, lab.PoolNet4))
 	return r, err
 }
 
@@ -57,23 +58,27 @@ func (r *recordings) whole() (func(uri string) bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole := wholeRequests(sent, seen)
-	return func(uri string) bool { return whole[uri] }, nil
+	whole, err := wholeRequests(sent, seen)
+	return func(uri string) bool { return whole[uri] }, err
 }
 
 // wholeRequests says of each request that was sent whether all of it was seen.
-func wholeRequests(sent, seen []*stream) map[string]bool {
+func wholeRequests(sent, seen []*stream) (map[string]bool, error) {
 	by := map[string]*stream{}
 	for _, s := range seen {
 		by[s.client] = s
 	}
 	whole := map[string]bool{}
 	for _, s := range sent {
-		for _, q := range s.requests {
+		requests, err := s.requests()
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range requests {
 			whole[q.uri] = by[s.client] != nil && by[s.client].covers(q)
 		}
 	}
-	return whole
+	return whole, nil
 }
 
 // misbegun ends the recording at the target and counts the connections whose
@@ -95,20 +100,30 @@ func countMisbegun(all []*stream) (n int) {
 // A stream is what a client sent over one connection, by sequence numbers.
 type stream struct {
 	client         string // address and port
-	requests       []span // in the order in which they were sent
-	segments       []span
+	segments       []segment
 	begunByRequest bool // the first byte is a request's
 }
 
-// A span is a request, or a segment, from its first byte to behind its last.
-type span struct {
+// A segment is from its first byte to behind its last; text is its beginning,
+// or all of it.
+type segment struct {
+	from, to uint32
+	text     []byte
+}
+
+// A request is from its first byte to behind its last.
+type request struct {
 	uri      string
 	from, to uint32
 }
 
+func (s *stream) sort() {
+	slices.SortStableFunc(s.segments, func(a, b segment) int { return int(int32(a.from - b.from)) })
+}
+
 // covers reports whether segments have every byte of q.
-func (s *stream) covers(q span) bool {
-	slices.SortFunc(s.segments, func(a, b span) int { return int(int32(a.from - b.from)) })
+func (s *stream) covers(q request) bool {
+	s.sort()
 	at := q.from
 	for _, g := range s.segments {
 		if int32(g.from-at) <= 0 && int32(g.to-at) > 0 {
@@ -116,6 +131,42 @@ func (s *stream) covers(q span) bool {
 		}
 	}
 	return int32(at-q.to) >= 0
+}
+
+// requests are those of a stream that was recorded without a gap, in full. A
+// request may begin anywhere in a segment.
+func (s *stream) requests() (all []request, err error) {
+	if len(s.segments) == 0 {
+		return nil, nil
+	}
+	s.sort()
+	var text []byte
+	at := s.segments[0].from
+	for _, g := range s.segments {
+		if int32(g.to-at) <= 0 { // sent again
+			continue
+		}
+		if int32(g.from-at) > 0 || int(g.to-g.from) != len(g.text) {
+			return nil, fmt.Errorf("matrix: the recording of %s has a gap", s.client)
+		}
+		text = append(text, g.text[at-g.from:]...)
+		at = g.to
+	}
+	from := s.segments[0].from
+	for len(text) > 0 {
+		in := bytes.NewReader(text)
+		buffered := bufio.NewReader(in)
+		r, err := http.ReadRequest(buffered)
+		if err != nil {
+			return nil, fmt.Errorf("matrix: a request of %s: %w", s.client, err)
+		}
+		head := len(text) - in.Len() - buffered.Buffered()
+		length := uint32(head) + uint32(max(0, r.ContentLength))
+		all = append(all, request{r.RequestURI, from, from + length})
+		from += length
+		text = text[min(int(length), len(text)):]
+	}
+	return all, nil
 }
 
 // streams ends a recording and reads it.
@@ -163,52 +214,23 @@ func readStreams(file string) (all []*stream, err error) {
 		}
 		s.add(tcp.Seq, uint32(ip.Length)-uint32(ip.IHL)*4-uint32(tcp.DataOffset)*4, tcp.Payload)
 	}
-	for _, s := range all {
-		s.closeRequests()
-	}
 	return all, nil
 }
 
-// add adds a segment, of which text is the beginning. The clients wait for an
-// answer before they send a request, or its body: so a request begins a
-// segment.
+// add adds a segment of which text is the beginning.
 func (s *stream) add(seq, length uint32, text []byte) {
 	if length == 0 {
 		return
 	}
-	uri, isRequest := requestLine(text)
 	if len(s.segments) == 0 {
-		s.begunByRequest = isRequest
+		s.begunByRequest = beginsRequest(text)
 	}
-	if isRequest {
-		s.requests = append(s.requests, span{uri: uri, from: seq})
-	}
-	s.segments = append(s.segments, span{from: seq, to: seq + length})
+	s.segments = append(s.segments, segment{from: seq, to: seq + length, text: text})
 }
 
-// closeRequests sets the ends of the requests: each ends where the next begins.
-func (s *stream) closeRequests() {
-	for i := range s.requests {
-		q := &s.requests[i]
-		if i+1 < len(s.requests) {
-			q.to = s.requests[i+1].from
-			continue
-		}
-		q.to = q.from
-		for _, g := range s.segments {
-			if int32(g.to-q.to) > 0 {
-				q.to = g.to
-			}
-		}
-	}
-}
-
-// requestLine is the URI of the request that text begins with.
-func requestLine(text []byte) (uri string, ok bool) {
+// beginsRequest reports whether text begins with the first line of a request.
+func beginsRequest(text []byte) bool {
 	line, _, ok := bytes.Cut(text, []byte("\r\n"))
 	words := bytes.Split(line, []byte(" "))
-	if !ok || len(words) != 3 || !bytes.HasPrefix(words[2], []byte("HTTP/1.")) {
-		return "", false
-	}
-	return string(words[1]), true
+	return ok && len(words) == 3 && bytes.HasPrefix(words[2], []byte("HTTP/1."))
 }

@@ -115,25 +115,25 @@ func (c *cell) compare(ctx context.Context, r *Result, online, target server, tr
 		if err != nil {
 			return err
 		}
+		all, got = all.selected(c.column.counts), got.selected(c.column.counts)
 		if n := got.Total(); n != counted {
 			counted, came = n, time.Now()
 		}
-		quiet := time.Since(came)
-		if truth != nil && quiet > settled { // to end recordings takes seconds
+		quiet, givenUp := time.Since(came), time.Since(began) > waitAtMost
+		if truth != nil && (quiet > settled || givenUp) { // to end recordings takes seconds
 			if expected, err = truth.whole(); err != nil {
 				return err
 			}
 			truth = nil
 			continue
 		}
-		all, got = all.selected(c.column.counts), got.selected(c.column.counts)
 		want := all.selected(expected)
 		r.Online, r.Expected, r.Target, r.Partial = all.Total(), want.Total(), got.Total(), partial
 		r.Missing, _, _ = difference(want, got)
 		_, r.Duplicated, r.Foreign = difference(all, got)
 		r.Altered = got.selected(func(request string) bool { return all[request] > 0 && !expected(request) }).Total()
 		r.Late = came.Sub(began).Seconds()
-		if truth == nil && (r.Missing == 0 && quiet > settled || quiet > quietAtMost || time.Since(began) > waitAtMost) {
+		if truth == nil && (r.Missing == 0 && quiet > settled || quiet > quietAtMost || givenUp) {
 			return nil
 		}
 		select {

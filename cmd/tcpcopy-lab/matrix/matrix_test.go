@@ -84,11 +84,12 @@ func TestAResultIsExactOnlyWithoutAnyFault(t *testing.T) {
 		t.Error(lossy.Faults())
 	}
 	for want, spoil := range map[string]func(*Result){
-		"1 missing":                        func(r *Result) { r.Missing = 1 },
-		"2 duplicated":                     func(r *Result) { r.Duplicated = 2 },
-		"3 foreign":                        func(r *Result) { r.Foreign = 3 },
-		"4 not to their end":               func(r *Result) { r.Partial = 4 },
-		"6 with bytes that are not theirs": func(r *Result) { r.Altered = 6 },
+		"1 missing": func(r *Result) { r.Missing = 1 },
+		"1 missing, 7 packets that the kernel dropped from tcpcopy's rings": func(r *Result) { r.Missing, r.KernelDrops = 1, 7 },
+		"2 duplicated":                              func(r *Result) { r.Duplicated = 2 },
+		"3 foreign":                                 func(r *Result) { r.Foreign = 3 },
+		"4 not to their end":                        func(r *Result) { r.Partial = 4 },
+		"6 with bytes that are not theirs":          func(r *Result) { r.Altered = 6 },
 		"5 connections that begin inside a message": func(r *Result) { r.Misbegun = 5 },
 		"nothing in production's log":               func(r *Result) { r.Online, r.Expected = 0, 0 },
 		"12 connections for 10":                     func(r *Result) { r.TargetConnections = 12 },
@@ -105,7 +106,7 @@ func TestAResultIsExactOnlyWithoutAnyFault(t *testing.T) {
 }
 
 // recording writes TCP segments to production's port 80 as tcpdump would.
-func recording(t *testing.T, segments ...segment) string {
+func recording(t *testing.T, snaplen int, packets ...packet) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "clients.pcap")
 	f, err := os.Create(file)
@@ -114,10 +115,10 @@ func recording(t *testing.T, segments ...segment) string {
 	}
 	defer f.Close()
 	w := pcapgo.NewWriter(f)
-	if err := w.WriteFileHeader(headBytes, layers.LinkTypeEthernet); err != nil {
+	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range segments {
+	for _, s := range packets {
 		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: net.IPv4(10, 1, 2, 201), DstIP: net.IPv4(10, 1, 2, 11)}
 		tcp := &layers.TCP{SrcPort: s.port, DstPort: 80, Seq: s.seq, SYN: s.syn, ACK: !s.syn}
 		if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
@@ -130,7 +131,7 @@ func recording(t *testing.T, segments ...segment) string {
 			t.Fatal(err)
 		}
 		data := b.Bytes()
-		kept := data[:min(len(data), headBytes)]
+		kept := data[:min(len(data), snaplen)]
 		if err := w.WritePacket(gopacket.CaptureInfo{CaptureLength: len(kept), Length: len(data)}, kept); err != nil {
 			t.Fatal(err)
 		}
@@ -138,42 +139,48 @@ func recording(t *testing.T, segments ...segment) string {
 	return file
 }
 
-type segment struct {
+type packet struct {
 	port layers.TCPPort
 	syn  bool
 	seq  uint32
 	text string
 }
 
-func head(uri string) string { return "PUT " + uri + " HTTP/1.1\r\nHost: lab\r\n\r\n" }
+func head(uri string) string {
+	return "PUT " + uri + " HTTP/1.1\r\nHost: lab\r\nContent-Length: 2000\r\n\r\n"
+}
 
-// The sequence numbers wrap.
+// The sequence numbers wrap, and the last request begins inside a segment.
 func TestARequestIsWholeWhenEachOfItsBytesWasSeen(t *testing.T) {
 	const port, start = 40000, uint32(0xffffff00)
 	body := strings.Repeat("x", 1000)
-	var sent []segment
+	var sent []packet
 	at := start
-	for _, text := range []string{head("/1"), body, body, head("/2"), body, body, head("/3"), body} {
-		sent = append(sent, segment{port: port, seq: at, text: text})
+	for _, text := range []string{head("/1"), body, body, head("/2"), body, body + head("/3")[:10], head("/3")[10:] + body, body} {
+		sent = append(sent, packet{port: port, seq: at, text: text})
 		at += uint32(len(text))
 	}
 	wholeWithout := func(lost ...int) (uris []string) {
-		all, err := readStreams(recording(t, sent...))
+		all, err := readStreams(recording(t, 65535, sent...))
 		if err != nil {
 			t.Fatal(err)
 		}
-		var rest []segment
+		var rest []packet
 		for i, s := range sent {
 			if !slices.Contains(lost, i) {
 				rest = append(rest, s)
 			}
 		}
 		slices.Reverse(rest) // in disorder
-		seen, err := readStreams(recording(t, rest...))
+		seen, err := readStreams(recording(t, headBytes, rest...))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for uri, whole := range wholeRequests(all, seen) {
+		whole, err := wholeRequests(all, seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for uri, whole := range whole {
 			if whole {
 				uris = append(uris, uri)
 			}
@@ -185,7 +192,7 @@ func TestARequestIsWholeWhenEachOfItsBytesWasSeen(t *testing.T) {
 		lost []int
 		want string
 	}{
-		{nil, "/1 /2 /3"}, {[]int{0}, "/2 /3"}, {[]int{2}, "/2 /3"}, {[]int{3}, "/1 /3"}, {[]int{4, 7}, "/1"}, {[]int{1, 5, 6}, ""},
+		{nil, "/1 /2 /3"}, {[]int{0}, "/2 /3"}, {[]int{2}, "/2 /3"}, {[]int{3}, "/1 /3"}, {[]int{4, 7}, "/1"}, {[]int{5}, "/1"}, {[]int{6}, "/1 /2"}, {[]int{1, 5, 6}, ""},
 	} {
 		if got := strings.Join(wholeWithout(c.lost...), " "); got != c.want {
 			t.Errorf("without the segments %v: %q are whole, want %q", c.lost, got, c.want)
@@ -194,11 +201,11 @@ func TestARequestIsWholeWhenEachOfItsBytesWasSeen(t *testing.T) {
 }
 
 func TestAConnectionThatBeginsInsideABodyIsMisbegun(t *testing.T) {
-	all, err := readStreams(recording(t,
-		segment{port: 1, syn: true, seq: 9}, segment{port: 1, seq: 10, text: head("/1")},
-		segment{port: 2, syn: true, seq: 9}, segment{port: 2, seq: 10, text: "xxxx"}, segment{port: 2, seq: 14, text: head("/2")},
-		segment{port: 3, syn: true, seq: 9},
-		segment{port: 1, syn: true, seq: 99}, segment{port: 1, seq: 100, text: "PUT / or not"},
+	all, err := readStreams(recording(t, headBytes,
+		packet{port: 1, syn: true, seq: 9}, packet{port: 1, seq: 10, text: head("/1")},
+		packet{port: 2, syn: true, seq: 9}, packet{port: 2, seq: 10, text: "xxxx"}, packet{port: 2, seq: 14, text: head("/2")},
+		packet{port: 3, syn: true, seq: 9},
+		packet{port: 1, syn: true, seq: 99}, packet{port: 1, seq: 100, text: "PUT / or not"},
 	))
 	if n := countMisbegun(all); err != nil || len(all) != 4 || n != 2 {
 		t.Errorf("%d of %d connections begin inside a message, %v; want 2 of 4", n, len(all), err)

@@ -65,6 +65,9 @@ func (r *Result) Faults() (faults []string) {
 			faults = append(faults, fmt.Sprintf("%d %s", f.n, f.what))
 		}
 	}
+	if r.Missing > 0 && r.KernelDrops > 0 {
+		faults = append(faults, fmt.Sprintf("%d packets that the kernel dropped from tcpcopy's rings", r.KernelDrops))
+	}
 	if r.Online == 0 {
 		faults = append(faults, "nothing in production's log")
 	}

@@ -119,7 +119,7 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, n int, log *slog.Logger) (_ *Repl
 		return nil, err
 	}
 	for _, name := range names {
-		program.Ring.Interface, program.Ring.Blocks, program.Log = name, max(2, int(cfg.RingBytes/ring.DefaultBlockSize)), log
+		program.Ring.Interface, program.Ring.Blocks, program.Log = name, max(2, int(cfg.ReplyRingBytes())/len(names)/ring.DefaultBlockSize), log
 		c, err := capture.Open(program)
 		if err != nil {
 			return nil, err

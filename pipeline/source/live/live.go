@@ -27,8 +27,7 @@ const (
 	// blockSize is the least power of two that holds a super-packet of 64 KB
 	// whole. The kernel hands a block over after retire however little is in
 	// it, so a ring of n blocks lasts n times that while its worker does not
-	// run: 16 MB a quarter of a second. Fewer and larger blocks would lose
-	// packets sooner, a longer timeout would make the copy later.
+	// run. What comes then goes to the spare of the group (ring.OpenShards).
 	blockSize = 128 << 10
 	retire    = 2 * time.Millisecond
 )
@@ -62,13 +61,12 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, counters []*account.Counters, log
 			Ring: ring.Config{
 				Interface:     name,
 				BlockSize:     blockSize,
-				Blocks:        int(max(cfg.RingBytes/blockSize, 8)),
 				RetireTimeout: retire,
 				Filter:        c.program,
 				Promiscuous:   cfg.Promiscuous,
 			},
 			Readers: n,
-			Fanout:  ring.ShardProgram(n),
+			Memory:  memory(cfg) / int64(len(names)),
 			Name:    "capture",
 			Log:     log,
 		})
@@ -78,13 +76,22 @@ func Open(cfg *conf.Tcpcopy, m *match.Matcher, counters []*account.Counters, log
 		c.captures = append(c.captures, x)
 	}
 	for i, counter := range counters {
-		s := NewSource(m, counter)
+		s := NewSource(m, counter, cfg.CatchUp)
 		for _, x := range c.captures {
 			s.read(x.Reader(i))
 		}
 		c.sources = append(c.sources, s)
 	}
 	return c, nil
+}
+
+// memory is what the rings of clients' packets take together; what is left is for
+// replies, if they come to this host.
+func memory(cfg *conf.Tcpcopy) int64 {
+	if len(cfg.Intercepts) > 0 {
+		return cfg.RingBytes
+	}
+	return cfg.RingBytes - cfg.ReplyRingBytes()
 }
 
 // Source is that of worker i.
@@ -185,7 +192,7 @@ func (c *Captures) Collect(m account.Metrics, _ *account.Counters) {
 		for i, s := range c.sources {
 			st := x.Stats(i)
 			m.Count(descPackets, st.Packets, name, strconv.Itoa(i))
-			m.Count(descBytes, s.bytes[k].Load(), name, strconv.Itoa(i))
+			m.Count(descBytes, s.readers[k].bytes.Load(), name, strconv.Itoa(i))
 			m.Count(descDrops, st.Drops, name, strconv.Itoa(i))
 			m.Count(descFreezes, st.Freezes, name, strconv.Itoa(i))
 		}
