@@ -63,6 +63,14 @@ func (s *sessions) await(t *testing.T, i *intercept) {
 	}
 }
 
+// churnSlowly changes flows n times, with pauses in which links write some of it.
+func (s *sessions) churnSlowly(c *Client, rnd *rand.Rand, n int) {
+	for range n {
+		s.churn(c, rnd)
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestNoFlowIsLostOverRestartsOfTheServerAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	s := &sessions{live: make(map[packet.Endpoint]struct{})}
@@ -70,10 +78,7 @@ func TestNoFlowIsLostOverRestartsOfTheServerAtAnyMoment(t *testing.T) {
 	c := dial(t, i.addr, func(c *ClientConfig) { c.Claims, c.LiveFlows, c.Conns = nil, s.each, 3 })
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 6 {
-		for range rnd.IntN(60) {
-			s.churn(c.Client, rnd)
-			time.Sleep(time.Millisecond)
-		}
+		s.churnSlowly(c.Client, rnd, rnd.IntN(60))
 		i.stop()
 		for range rnd.IntN(20) {
 			s.churn(c.Client, rnd)
@@ -95,10 +100,7 @@ func TestNoFlowIsLostOrKeptOverLostConnections(t *testing.T) {
 	c := dial(t, i.addr, func(c *ClientConfig) { c.Claims, c.LiveFlows, c.Conns = nil, s.each, 2 })
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 10 {
-		for range rnd.IntN(40) {
-			s.churn(c.Client, rnd)
-			time.Sleep(time.Millisecond)
-		}
+		s.churnSlowly(c.Client, rnd, rnd.IntN(40))
 		for _, p := range i.opened() {
 			p.conn.Close()
 		}

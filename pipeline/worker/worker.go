@@ -131,10 +131,12 @@ func (w *Worker) Configure(m *match.Matcher, cfg *conf.Tcpcopy) {
 	w.admission.reconfigure(cfg, w.handover.count(), w.now)
 }
 
-// StartClock starts the worker's time.
+// StartClock starts the worker's time, and tells its source how much it may hold: a
+// source that learned that after the first pass only would give the worker more.
 func (w *Worker) StartClock() {
 	w.now = w.clock.Now()
 	w.timers.start(w.now)
+	w.source.Report(w.load())
 }
 
 // Pass takes what the source, the other workers and the replies brought, fires

@@ -187,6 +187,25 @@ func TestARecordingWaitsWherePayloadFillsTheMemory(t *testing.T) {
 	}
 }
 
+func TestTheBoundOfMemoryHoldsBeforeAWorkersFirstPass(t *testing.T) {
+	r := testbed.NewRecorder(t)
+	c := testbed.NewClient(20000)
+	r.Add(c.Frame(packet.SYN, ""))
+	for range 2000 {
+		r.Add(c.Frame(packet.ACK|packet.PSH, string(make([]byte, 1000))))
+	}
+	p := replaying(t, 1, r.File(), func(c *conf.Tcpcopy) { c.Memory = 1 << 20 })
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- p.read(stop) }()
+	testbed.Within(t, 10*time.Second, "the queue has what it may have", func() bool { return p.queued() > 500 })
+	testbed.Within(t, 10*time.Second, "the replay waits", func() bool { return p.stalled.Load() > 0 || p.queued() > 2000 })
+	close(stop)
+	testbed.Must(t, <-done)
+	if n := p.bytes[0]; n > 1<<19+1000 {
+		t.Errorf("%d bytes of payload are queued of 1 MiB of memory", n)
+	}
+}
+
 func TestEachRunMakesConnectionsOfItsOwn(t *testing.T) {
 	r := testbed.NewRecorder(t)
 	c := testbed.NewClient(20000)
