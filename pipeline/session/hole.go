@@ -6,11 +6,16 @@ const (
 	// holeTimeout is how long a hole may stay open: a client repeats what the
 	// network lost well within it, so what is still missing was lost by the
 	// capture. Where the client has read a response behind the hole, production
-	// had most likely received what is missing, and holeAnswered is enough.
-	holeTimeout  = 10 * Second
-	holeAnswered = 3 * Second
+	// had most likely received what is missing, and holeAnswered is enough. Where
+	// it is known where messages begin and end, what stands there is the answer to
+	// the message with the hole, and only a client that sends ahead of answers can
+	// repeat something yet: that takes two of its timeouts at most (RFC 6298).
+	holeTimeout        = 10 * Second
+	holeAnswered       = 3 * Second
+	holeAnsweredFramed = 1 * Second
 	// holePause is what the turns between two holes get at least to be
-	// released, before the second hole is given up, which drops what waits.
+	// released, before the second hole is given up, which drops what waits, where it
+	// is not known which message the hole cuts.
 	holePause = Second / 4
 	// maxAhead bounds the segments kept beyond a hole, maxAheadBytes how far
 	// beyond a segment is believed to belong to the connection.
@@ -47,8 +52,17 @@ func (c *Core) insertAhead(s *Session, seq, ack Seq, kind pieceKind, b []byte, n
 		s.online.holeAt = p.at + holeTimeout
 	}
 	if s.online.ackLast.Before(ack) {
-		s.online.holeAt = min(s.online.holeAt, p.at+holeAnswered)
+		s.online.holeAt = min(s.online.holeAt, p.at+s.answeredHole())
 	}
+}
+
+// answeredHole is how long a hole stays open behind which the client has read a
+// response.
+func (s *Session) answeredHole() Time {
+	if s.online.protocol == message.Unknown {
+		return holeAnswered
+	}
+	return holeAnsweredFramed
 }
 
 // nextHole sets when the first hole that is left is given up: by the age of
@@ -62,11 +76,15 @@ func (c *Core) nextHole(s *Session, now Time) {
 	s.online.holeAt = c.pieces.at(s.online.ahead).at + holeTimeout
 	for i := s.online.ahead; i != 0; i = c.pieces.at(i).next {
 		if p := c.pieces.at(i); s.online.ackLast.Before(p.ack) {
-			s.online.holeAt = min(s.online.holeAt, p.at+holeAnswered)
+			s.online.holeAt = min(s.online.holeAt, p.at+s.answeredHole())
 			break
 		}
 	}
-	s.online.holeAt = max(s.online.holeAt, c.clientTime(now)+holePause)
+	pause := holePause
+	if s.online.protocol != message.Unknown {
+		pause = Millisecond
+	}
+	s.online.holeAt = max(s.online.holeAt, c.clientTime(now)+pause)
 }
 
 // closeHole moves to the queue what a segment has connected to it. Overlaps
