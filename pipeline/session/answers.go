@@ -26,7 +26,7 @@ const (
 func (c *Core) answered(s *Session, p *piece, now Time) bool {
 	t := &s.turns
 	gap := s.gap(p)
-	if gap == 0 || gap > 0 && s.early(p, gap) {
+	if gap == 0 || gap > 0 && !s.endsStream(p) && s.early(p, gap) {
 		t.gap, t.guessed = 0, false
 		return true
 	}
@@ -41,10 +41,11 @@ func (c *Core) answered(s *Session, p *piece, now Time) bool {
 		return false
 	}
 	if off := s.off(p, gap); off != 0 {
-		known := s.expects(c, off)
+		each, alike := s.each(p, off)
+		known := alike && s.expects(c, each)
 		if known || now >= s.quietAt(p) {
-			if !known && p.kind == pieceData {
-				c.target(s).lengths.confirm(off)
+			if !known && alike && (p.kind == pieceData || s.endsStream(p)) {
+				c.target(s).lengths.confirm(each)
 			}
 			c.align(s, off)
 			t.guessed = known
@@ -58,8 +59,49 @@ func (c *Core) answered(s *Session, p *piece, now Time) bool {
 }
 
 // gap is by how much the target has sent more than production had when the
-// client sent p.
-func (s *Session) gap(p *piece) int32 { return int32(s.have().Sub(s.read(p.ack))) }
+// client sent p. At the end of a stream of requests nothing is made up for: what
+// silence had stood for may have come since, or not.
+func (s *Session) gap(p *piece) int32 {
+	if s.endsStream(p) {
+		return s.total(p.ack)
+	}
+	return int32(s.have().Sub(s.read(p.ack)))
+}
+
+// total is by how much the target has sent more on its connection than
+// production had by ack.
+func (s *Session) total(ack Seq) int32 {
+	return int32(s.have().Add(s.turns.peerBase.Sub(s.turns.origin)).Sub(s.read(ack)))
+}
+
+// streams reports whether the client sends requests without waiting for the
+// answers to those before, and each has one.
+func (s *Session) streams() bool { return s.turns.pipelined && s.alternates() }
+
+// endsStream reports whether p is the end of such a client: a target that is
+// told drops what it has not answered.
+func (s *Session) endsStream(p *piece) bool { return p.kind != pieceData && s.streams() }
+
+// each is by how much each answer before p differs where they differ by off
+// together, if they can do so all alike.
+func (s *Session) each(p *piece, off int32) (n int32, alike bool) {
+	if !s.streams() {
+		return off, true
+	}
+	answers := int32(s.turns.open)
+	if s.endsStream(p) {
+		answers = int32(s.turns.asked)
+	}
+	if answers == 0 || off%answers != 0 {
+		return 0, false
+	}
+	return off / answers, !s.lacksOne(p, off/answers)
+}
+
+// lacksOne reports whether off is at least a whole answer that is missing.
+func (s *Session) lacksOne(p *piece, off int32) bool {
+	return off < 0 && uint32(-off) >= uint32(s.read(p.ack))/max(s.turns.asked, 1)
+}
 
 // early reports whether the target's surplus is not the rest of a longer
 // answer: it was there before the running turns were, or is as large as an
@@ -105,11 +147,13 @@ func (s *Session) quietAt(p *piece) Time {
 	switch {
 	case !s.wasAnswered() || s.off(p, gap) == 0 || gap < 0 && (!t.pushed || s.exact()):
 		return never
+	case s.endsStream(p), s.streams() && s.lacksOne(p, gap):
+		return s.rcv.heardAt + patience
 	case p.kind == pieceRST:
 		return s.rcv.heardAt + beforeReset
 	case !t.pushed:
 		return s.rcv.heardAt + 10*silence
-	case gap > 0 || have.Sub(t.hadAtStart) >= want.Sub(t.hadAtStart)/2:
+	case !s.streams() && (gap > 0 || have.Sub(t.hadAtStart) >= want.Sub(t.hadAtStart)/2):
 		return s.rcv.heardAt + nearlyWhole
 	}
 	return s.rcv.heardAt + silence + 2*s.snd.srtt
@@ -141,7 +185,7 @@ func (s *Session) justCloses(p *piece) bool {
 func (c *Core) tired(s *Session, p *piece, gap int32, now Time) bool {
 	t := &s.turns
 	switch {
-	case gap > 0, s.justCloses(p):
+	case gap > 0 && !s.endsStream(p), s.justCloses(p):
 		return true
 	case s.alternates():
 		c.Abort(s, TargetTimeout, now)
@@ -156,8 +200,8 @@ func (c *Core) tired(s *Session, p *piece, gap int32, now Time) bool {
 
 // unanswered gives up the answers to the running turns.
 func (c *Core) unanswered(s *Session) {
-	c.Stats.TurnsUnanswered += uint64(s.turns.open)
-	s.turns.open, s.turns.due = 0, false
+	c.Stats.TurnsUnanswered += uint64(s.turns.open) + uint64(s.turns.behind)
+	s.turns.open, s.turns.behind, s.turns.due = 0, 0, false
 }
 
 // drained reports whether nothing more is expected from a connection that ends
@@ -183,6 +227,8 @@ func (s *Session) drainedAt() Time {
 	switch t := &s.turns; {
 	case t.open == 0 || !t.due:
 		return t.waitAt
+	case t.pushed && s.wasAnswered() && s.streams():
+		return s.rcv.heardAt + patience
 	case t.pushed && s.wasAnswered():
 		return s.rcv.heardAt + silence
 	}

@@ -92,7 +92,7 @@ func (c *Core) replySynSent(s *Session, r *packet.Reply, now Time) {
 	c.Stats.Connect.Observe(int64(now - s.snd.progressAt))
 	s.snd.una = Seq(r.Ack)
 	s.rcv.nxt = Seq(r.Seq) + 1
-	s.turns.peerBase, s.turns.hadAtStart = s.rcv.nxt, 0
+	s.turns.peerBase, s.turns.origin, s.turns.hadAtStart = s.rcv.nxt, s.rcv.nxt, 0
 	if !s.online.hasBase {
 		s.online.ackSeen = 0
 	}
