@@ -95,12 +95,8 @@ func (s *Session) each(p *piece, off int32) (n int32, alike bool) {
 	if answers == 0 || off%answers != 0 {
 		return 0, false
 	}
-	return off / answers, !s.lacksOne(p, off/answers)
-}
-
-// lacksOne reports whether off is at least a whole answer that is missing.
-func (s *Session) lacksOne(p *piece, off int32) bool {
-	return off < 0 && uint32(-off) >= uint32(s.read(p.ack))/max(s.turns.asked, 1)
+	off /= answers
+	return off, off > 0 || uint32(-off) < uint32(s.read(p.ack))/s.turns.asked // else one is missing
 }
 
 // early reports whether the target's surplus is not the rest of a longer
@@ -147,13 +143,15 @@ func (s *Session) quietAt(p *piece) Time {
 	switch {
 	case !s.wasAnswered() || s.off(p, gap) == 0 || gap < 0 && (!t.pushed || s.exact()):
 		return never
-	case s.endsStream(p), s.streams() && s.lacksOne(p, gap):
-		return s.rcv.heardAt + patience
+	case s.endsStream(p):
+		return s.rcv.heardAt + max(patience, 2*Time(t.pause))
+	case s.streams():
+		return s.rcv.heardAt + max(silence+2*s.snd.srtt, 2*Time(t.pause))
 	case p.kind == pieceRST:
 		return s.rcv.heardAt + beforeReset
 	case !t.pushed:
 		return s.rcv.heardAt + 10*silence
-	case !s.streams() && (gap > 0 || have.Sub(t.hadAtStart) >= want.Sub(t.hadAtStart)/2):
+	case gap > 0 || have.Sub(t.hadAtStart) >= want.Sub(t.hadAtStart)/2:
 		return s.rcv.heardAt + nearlyWhole
 	}
 	return s.rcv.heardAt + silence + 2*s.snd.srtt
@@ -228,7 +226,7 @@ func (s *Session) drainedAt() Time {
 	case t.open == 0 || !t.due:
 		return t.waitAt
 	case t.pushed && s.wasAnswered() && s.streams():
-		return s.rcv.heardAt + patience
+		return s.rcv.heardAt + max(patience, 2*Time(t.pause))
 	case t.pushed && s.wasAnswered():
 		return s.rcv.heardAt + silence
 	}

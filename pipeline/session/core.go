@@ -120,7 +120,7 @@ func (c *Core) Connect(s *Session, now Time) {
 	s.snd.finSent, s.snd.parking, s.rcv.fin, s.turns.pushed = false, false, false, false
 	s.rcv.unacked, s.rcv.ackNow, s.rcv.ackAt = 0, false, never
 	s.turns.open, s.turns.due, s.turns.waitAt = 0, false, never
-	s.turns.asked, s.turns.depth, s.turns.behind = 0, 0, 0
+	s.turns.asked, s.turns.depth, s.turns.behind, s.turns.pause = 0, 0, 0, 0
 	s.turns.begunAt, s.turns.gap, s.turns.guessed = s.snd.iss, 0, false
 	s.snd.rttSeq, s.snd.rttAt = s.snd.nxt, now
 	s.snd.progressAt, s.rcv.heardAt = now, now

@@ -21,6 +21,9 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 	if seq := Seq(r.Seq); s.rcv.nxt.Sub(seq) > maxWindow && seq.Sub(s.rcv.nxt) > maxWindow {
 		return // not of this connection
 	}
+	if r.Len > 0 && s.turns.open > 0 && s.turns.pipelined {
+		s.turns.pause = max(s.turns.pause, uint32(min(now-max(s.rcv.heardAt, s.turns.askedAt), c.cfg.NoResponse)))
+	}
 	s.rcv.heardAt = now
 	if r.Flags&packet.RST != 0 {
 		c.targetReset(s, now)
