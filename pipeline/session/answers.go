@@ -1,5 +1,7 @@
 package session
 
+import "github.com/tcpcopy-go/tcpcopy/pipeline/message"
+
 const (
 	// silence after a push: the answer is taken for complete although it is
 	// shorter than production's was. nearlyWhole applies when it lacks less
@@ -78,19 +80,29 @@ func (s *Session) total(ack Seq) int32 {
 // answers to those before, and each has one.
 func (s *Session) streams() bool { return s.turns.pipelined && s.alternates() }
 
-// endsStream reports whether p is the end of such a client: a target that is
-// told drops what it has not answered.
-func (s *Session) endsStream(p *piece) bool { return p.kind != pieceData && s.streams() }
+// multiplexes reports whether answers come in any order, between what the server
+// says of its own accord.
+func (s *Session) multiplexes() bool {
+	return s.online.framer.Protocol() == message.HTTP2 && s.framed()
+}
+
+// endsStream reports whether p is the client's end behind several requests: a
+// target that is told drops what it has not answered.
+func (s *Session) endsStream(p *piece) bool {
+	return p.kind != pieceData && (s.streams() || s.multiplexes())
+}
 
 // each is by how much each answer before p differs where they differ by off
 // together, if they can do so all alike.
 func (s *Session) each(p *piece, off int32) (n int32, alike bool) {
-	if !s.streams() {
-		return off, true
-	}
 	answers := int32(s.turns.open)
-	if s.endsStream(p) {
+	switch ends := s.endsStream(p); {
+	case ends && s.multiplexes():
+		return 0, false
+	case ends:
 		answers = int32(s.turns.asked)
+	case !s.streams():
+		return off, true
 	}
 	if answers == 0 || off%answers != 0 {
 		return 0, false
@@ -116,7 +128,7 @@ func (s *Session) early(p *piece, gap int32) bool {
 // off is by how much the answer before p differs from production's, as far as
 // it is known: what the server said of its own accord behind it is no part of it.
 func (s *Session) off(p *piece, gap int32) int32 {
-	if gap < 0 {
+	if gap < 0 && !s.endsStream(p) {
 		return min(gap+int32(p.own), 0)
 	}
 	return gap
@@ -141,6 +153,8 @@ func (s *Session) quietAt(p *piece) Time {
 	t, gap := &s.turns, s.gap(p)
 	want, have := s.read(p.ack), s.have()
 	switch {
+	case s.endsStream(p) && s.multiplexes():
+		return max(s.rcv.heardAt, t.askedAt) + max(patience, 2*Time(t.pause))
 	case !s.wasAnswered() || s.off(p, gap) == 0 || gap < 0 && (!t.pushed || s.exact()):
 		return never
 	case s.endsStream(p):
@@ -164,7 +178,7 @@ func (s *Session) patientUntil(c *Core, p *piece) Time {
 	switch {
 	case s.justCloses(p):
 		return since + lastAnswer
-	case s.alternates():
+	case s.alternates(), s.endsStream(p):
 		return max(since, s.rcv.heardAt) + c.cfg.NoResponse
 	case p.len != 0 && uint16(p.len) == s.turns.vain:
 		return since + minPatience
@@ -185,7 +199,7 @@ func (c *Core) tired(s *Session, p *piece, gap int32, now Time) bool {
 	switch {
 	case gap > 0 && !s.endsStream(p), s.justCloses(p):
 		return true
-	case s.alternates():
+	case s.alternates(), s.endsStream(p):
 		c.Abort(s, TargetTimeout, now)
 		return false
 	}

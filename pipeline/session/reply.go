@@ -21,7 +21,7 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 	if seq := Seq(r.Seq); s.rcv.nxt.Sub(seq) > maxWindow && seq.Sub(s.rcv.nxt) > maxWindow {
 		return // not of this connection
 	}
-	if r.Len > 0 && s.turns.open > 0 && s.turns.pipelined {
+	if r.Len > 0 && s.turns.open > 0 && (s.streams() || s.multiplexes()) {
 		s.turns.pause = max(s.turns.pause, uint32(min(now-max(s.rcv.heardAt, s.turns.askedAt), c.cfg.NoResponse)))
 	}
 	s.rcv.heardAt = now

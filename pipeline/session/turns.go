@@ -12,7 +12,7 @@ type turns struct {
 	begunAt    Seq    // where the first of them begins
 	gap        int32  // by how much the answer before was longer than production's
 	asked      uint32 // turns released on this connection
-	pause      uint32 // longest time that answers to pipelined requests were waited for, in us
+	pause      uint32 // longest wait for one of several answers that were due, in us
 	open       uint16 // the running turns: released, and not answered
 	depth      uint16 // most turns that ran together
 	behind     uint16 // turns before the running ones whose answers may be due all the same
