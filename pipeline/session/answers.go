@@ -89,7 +89,7 @@ func (s *Session) multiplexes() bool {
 // endsStream reports whether p is the client's end behind several requests: a
 // target that is told drops what it has not answered.
 func (s *Session) endsStream(p *piece) bool {
-	return p.kind != pieceData && (s.streams() || s.multiplexes())
+	return (p.kind != pieceData || p.ends == farewell) && (s.streams() || s.multiplexes())
 }
 
 // each is by how much each answer before p differs where they differ by off
