@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tcpcopy-go/tcpcopy/conf"
@@ -209,21 +210,28 @@ func TestWhatARunningPipelineCannotTakeOnChangesNothing(t *testing.T) {
 	}
 }
 
-// broken are clients whose rings take no filter.
-type broken struct{ clients }
+// fragile are clients whose rings take no filter while they are broken.
+type fragile struct {
+	clients
+	broken atomic.Bool
+}
 
-func (b broken) Prepare(*match.Matcher, *conf.Tcpcopy, *conf.Tcpcopy) (func() error, error) {
-	return func() error { return errors.New("no room for the filter") }, nil
+func (f *fragile) Prepare(m *match.Matcher, now, next *conf.Tcpcopy) (func() error, error) {
+	if f.broken.Load() {
+		return func() error { return errors.New("no room for the filter") }, nil
+	}
+	return f.clients.Prepare(m, now, next)
 }
 
 func TestAReloadThatFailsAtTheLastStepChangesNothing(t *testing.T) {
 	p := newPipeline(t, 2, nil)
+	rings := &fragile{clients: p.clients}
+	p.clients = rings
 	run(t, p)
 	testbed.AddNeighbour(t, netip.MustParseAddr("10.1.2.101"))
-	works := p.clients
 	now, hops := p.now.Load(), p.hops.Len()
 	links := p.targets.Status()
-	p.clients = broken{works}
+	rings.broken.Store(true)
 	next := *now.conf
 	next.Transfers = transfers(t, "80-10.1.2.101:80", "81-10.1.2.101:81")
 	next.Intercepts = append(next.Intercepts, netip.MustParseAddrPort("127.0.0.1:2"))
@@ -236,7 +244,7 @@ func TestAReloadThatFailsAtTheLastStepChangesNothing(t *testing.T) {
 	if p.now.Load() != now || p.hops.Len() != hops || p.targets.Status() != links {
 		t.Errorf("%d hops, were %d; %s, were %s", p.hops.Len(), hops, p.targets.Status(), links)
 	}
-	p.clients = works
+	rings.broken.Store(false)
 	if to := send(p, testbed.NewClient(40000), packet.SYN, ""); to != testbed.Target {
 		t.Errorf("a session to %v", to)
 	}

@@ -36,7 +36,7 @@ func (p *Pipeline) Status() string {
 
 func (p *Pipeline) logSummary(msg string) {
 	c, lost := p.Totals(), p.clients.Lost()
-	p.losses.Warn(p.log, lost)
+	p.losses.Warn(p.log, lost, &c)
 	p.log.Info(msg, c.Attrs(lost, p.threads.SendErrors(), append(p.targets.Attrs(), p.clients.Attrs(&c)...)...)...)
 }
 

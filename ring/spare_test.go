@@ -118,15 +118,17 @@ func TestPacketsOfAllSizesStayInOrderAcrossTheSpare(t *testing.T) {
 	}
 	rings := p.shards(3, 6<<20)
 	const n, most = 6000, 130
-	var read atomic.Int64
+	var read, sent atomic.Int64
 	go func() {
 		for i := range n {
 			for i-int(read.Load()) > most {
 				time.Sleep(100 * time.Microsecond)
 			}
 			w.numbered(i, sizes(i))
+			sent.Add(1)
 		}
 	}()
+	eventually(t, func() bool { return sent.Load() >= most }) // more than the rings' own blocks hold
 	got := numbers(t, rings, sizes, &read)
 	if s := drops(t, rings); got+int(s.Drops) != n || s.Spared == 0 {
 		t.Errorf("%d of %d packets, %+v", got, n, s)

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/session"
 )
 
 func TestLossesAreWarnedOfOnceWithTheirMend(t *testing.T) {
@@ -16,7 +18,7 @@ func TestLossesAreWarnedOfOnceWithTheirMend(t *testing.T) {
 		want  string
 	}{{0, ""}, {7, " packets=7\n"}, {7, ""}, {10, " packets=3\n"}} {
 		b.Reset()
-		l.Warn(log, c.drops)
+		l.Warn(log, c.drops, new(Counters))
 		got := b.String()
 		if c.want == "" && got != "" || !strings.HasSuffix(got, c.want) {
 			t.Errorf("at %d drops: %q", c.drops, got)
@@ -26,5 +28,18 @@ func TestLossesAreWarnedOfOnceWithTheirMend(t *testing.T) {
 				t.Errorf("%q lacks %s", got, mend)
 			}
 		}
+	}
+}
+
+func TestSessionsLeftOutForReopeningsAreWarnedOf(t *testing.T) {
+	var b bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&b, nil))
+	var l Losses
+	var c Counters
+	c.Session.Closed[session.ReopenRate] = 3
+	l.Warn(log, 0, &c)
+	l.Warn(log, 0, &c)
+	if got := b.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "session.reopen_rate") || !strings.Contains(got, "sessions=3") {
+		t.Errorf("%q", got)
 	}
 }

@@ -33,7 +33,7 @@ type online struct {
 	readAt  uint32 // when the client came to ackSeen, in ms
 	first   ref    // pieces in order, from the oldest that is kept
 	last    ref
-	ahead   ref  // pieces beyond a hole, sorted
+	ahead   ref  // the last of the pieces beyond a hole, which are a sorted ring
 	holeAt  Time // when the hole is given up
 	seenAt  Time // last packet of the client
 	framer  message.Framer

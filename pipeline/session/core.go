@@ -251,12 +251,11 @@ func (s *Session) undelivered(p *piece) uint64 {
 // dropAhead frees the pieces beyond a hole.
 func (c *Core) dropAhead(s *Session, why Reason) {
 	for s.online.ahead != 0 {
-		i := s.online.ahead
+		i := c.takeAhead(s)
 		p := c.pieces.at(i)
 		c.Stats.Dropped[why] += uint64(p.len)
 		c.Stats.Buffered -= uint64(p.len)
-		s.online.ahead = p.next
 		c.pieces.freePiece(i)
 	}
-	s.online.aheadN, s.online.holeAt = 0, never
+	s.online.holeAt = never
 }

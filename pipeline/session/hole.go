@@ -6,15 +6,19 @@ const (
 	// holeTimeout is how long a hole may stay open: a client repeats what the
 	// network lost well within it, so what is still missing was lost by the
 	// capture. Where the client has read a response behind the hole, production
-	// had most likely received what is missing, and holeAnswered is enough.
-	holeTimeout  = 10 * Second
-	holeAnswered = 3 * Second
+	// had most likely received what is missing, and holeAnswered is enough. Where
+	// it is known where messages begin and end, what stands there is the answer to
+	// the message with the hole, and only a client that sends ahead of answers can
+	// repeat something yet: that takes two of its timeouts at most (RFC 6298).
+	holeTimeout        = 10 * Second
+	holeAnswered       = 3 * Second
+	holeAnsweredFramed = 1 * Second
 	// holePause is what the turns between two holes get at least to be
 	// released, before the second hole is given up, which drops what waits.
 	holePause = Second / 4
 	// maxAhead bounds the segments kept beyond a hole, maxAheadBytes how far
 	// beyond a segment is believed to belong to the connection.
-	maxAhead      = 1024
+	maxAhead      = 8192
 	maxAheadBytes = 64 << 20
 )
 
@@ -29,26 +33,76 @@ func (c *Core) insertAhead(s *Session, seq, ack Seq, kind pieceKind, b []byte, n
 		c.lose(s, ReassemblyLimit, seq.Add(uint32(len(b))), ack, now)
 		return
 	}
-	prev, i := ref(0), s.online.ahead
-	for i != 0 && !seq.Before(c.pieces.at(i).seq) {
-		prev, i = i, c.pieces.at(i).next
-	}
 	n := c.pieces.alloc(seq, ack, kind, len(b))
 	c.Stats.Buffered += uint64(len(b))
+	c.linkAhead(s, n)
 	p := c.pieces.at(n)
-	p.next, p.at = i, c.clientTime(now)
-	if prev == 0 {
-		s.online.ahead = n
-	} else {
-		c.pieces.at(prev).next = n
-	}
-	s.online.aheadN++
+	p.at = c.clientTime(now)
 	if s.online.holeAt == never {
 		s.online.holeAt = p.at + holeTimeout
 	}
 	if s.online.ackLast.Before(ack) {
-		s.online.holeAt = min(s.online.holeAt, p.at+holeAnswered)
+		s.online.holeAt = min(s.online.holeAt, p.at+s.answeredHole())
 	}
+}
+
+// linkAhead puts piece n into its place among those beyond a hole. They are a
+// ring, of which the session knows the last: most come in order.
+func (c *Core) linkAhead(s *Session, n ref) {
+	p, last := c.pieces.at(n), s.online.ahead
+	s.online.aheadN++
+	if last == 0 {
+		p.next, s.online.ahead = n, n
+		return
+	}
+	before := last
+	if p.seq.Before(c.pieces.at(last).seq) {
+		for i := c.firstAhead(s); !p.seq.Before(c.pieces.at(i).seq); i = c.pieces.at(i).next {
+			before = i
+		}
+	} else {
+		s.online.ahead = n
+	}
+	p.next = c.pieces.at(before).next
+	c.pieces.at(before).next = n
+}
+
+// firstAhead is the first piece beyond the hole, or 0.
+func (c *Core) firstAhead(s *Session) ref {
+	if s.online.ahead == 0 {
+		return 0
+	}
+	return c.pieces.at(s.online.ahead).next
+}
+
+// nextAhead is the one behind piece i, or 0.
+func (c *Core) nextAhead(s *Session, i ref) ref {
+	if i == s.online.ahead {
+		return 0
+	}
+	return c.pieces.at(i).next
+}
+
+// takeAhead takes the first piece beyond the hole out.
+func (c *Core) takeAhead(s *Session) ref {
+	last := c.pieces.at(s.online.ahead)
+	i := last.next
+	if i == s.online.ahead {
+		s.online.ahead = 0
+	} else {
+		last.next = c.pieces.at(i).next
+	}
+	s.online.aheadN--
+	return i
+}
+
+// answeredHole is how long a hole stays open behind which the client has read a
+// response.
+func (s *Session) answeredHole() Time {
+	if s.online.protocol == message.Unknown {
+		return holeAnswered
+	}
+	return holeAnsweredFramed
 }
 
 // nextHole sets when the first hole that is left is given up: by the age of
@@ -59,10 +113,10 @@ func (c *Core) nextHole(s *Session, now Time) {
 		s.online.holeAt = never
 		return
 	}
-	s.online.holeAt = c.pieces.at(s.online.ahead).at + holeTimeout
-	for i := s.online.ahead; i != 0; i = c.pieces.at(i).next {
+	s.online.holeAt = c.pieces.at(c.firstAhead(s)).at + holeTimeout
+	for i := c.firstAhead(s); i != 0; i = c.nextAhead(s, i) {
 		if p := c.pieces.at(i); s.online.ackLast.Before(p.ack) {
-			s.online.holeAt = min(s.online.holeAt, p.at+holeAnswered)
+			s.online.holeAt = min(s.online.holeAt, p.at+s.answeredHole())
 			break
 		}
 	}
@@ -74,13 +128,12 @@ func (c *Core) nextHole(s *Session, now Time) {
 func (c *Core) closeHole(s *Session, now Time) {
 	moved := false
 	for s.online.ahead != 0 {
-		i := s.online.ahead
+		i := c.firstAhead(s)
 		p := c.pieces.at(i)
 		if s.online.next.Before(p.seq) {
 			break
 		}
-		s.online.ahead = p.next
-		s.online.aheadN--
+		c.takeAhead(s)
 		moved = true
 		cut := s.online.next.Sub(p.seq)
 		switch {
@@ -138,7 +191,7 @@ func (c *Core) passHoles(s *Session, now Time) {
 // passFramed goes on behind the first hole of a connection whose protocol is
 // known.
 func (c *Core) passFramed(s *Session, now Time) {
-	p := c.pieces.at(s.online.ahead)
+	p := c.pieces.at(c.firstAhead(s))
 	c.cutTo(s, p.seq, CaptureHole, p.ack, now)
 }
 
@@ -148,13 +201,10 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 		return false
 	}
 	c.dropCut(s)
-	p := c.pieces.at(s.online.ahead)
-	s.online.next = p.seq
-	i := s.online.ahead
-	s.online.ahead = p.next
-	s.online.aheadN--
+	i := c.takeAhead(s)
+	s.online.next = c.pieces.at(i).seq
 	c.queue(s, i)
-	p = c.pieces.at(i)
+	p := c.pieces.at(i)
 	p.turns, p.fresh = max(p.turns, 1), true
 	c.nextHole(s, now)
 	c.closeHole(s, now)
@@ -168,18 +218,16 @@ func (c *Core) skipHole(s *Session, now Time) bool {
 // a turn, and reports whether there is one.
 func (c *Core) boundaryAhead(s *Session) bool {
 	n := 0
-	last := s.online.ahead
-	for i := c.pieces.at(last).next; i != 0; last, i = i, c.pieces.at(i).next {
+	last := c.firstAhead(s)
+	for i := c.nextAhead(s, last); i != 0; last, i = i, c.nextAhead(s, i) {
 		n++
 		q, p := c.pieces.at(last), c.pieces.at(i)
 		if p.kind != pieceData || p.seq != q.end() || !q.ack.Before(p.ack) || !c.joins(s, c.pieces.run(p, 0)) || !s.joinable(p.seq) {
 			continue
 		}
 		for range n {
-			k := s.online.ahead
+			k := c.takeAhead(s)
 			q := c.pieces.at(k)
-			s.online.ahead = q.next
-			s.online.aheadN--
 			c.Stats.Dropped[CaptureHole] += uint64(q.len)
 			c.Stats.Buffered -= uint64(q.len)
 			c.pieces.freePiece(k)

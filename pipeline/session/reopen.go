@@ -195,7 +195,7 @@ func (c *Core) lose(s *Session, why Reason, end, ack Seq, now Time) {
 // on is copied again: a turn that begins behind all that has been seen.
 func (c *Core) rewatch(s *Session, why Reason, end, ack Seq) {
 	end, ack = end.Max(s.online.next), ack.Max(s.online.ackLast)
-	for i := s.online.ahead; i != 0; i = c.pieces.at(i).next {
+	for i := c.firstAhead(s); i != 0; i = c.nextAhead(s, i) {
 		p := c.pieces.at(i)
 		end, ack = end.Max(p.end()), ack.Max(p.ack)
 	}
