@@ -23,7 +23,7 @@ func TestHTTP2Frames(t *testing.T) {
 			sent{h2(0, 1, 3, strings.Repeat("b", 700)), AnswerUnknown},
 			sent{h2(6, 1, 0, "12345678"), Unanswered},
 			sent{h2(0x42, 0, 0, "extension"), Unanswered},
-			sent{h2(7, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x00"), Unanswered},
+			sent{h2(7, 0, 0, "\x00\x00\x00\x00\x00\x00\x00\x00"), Farewell},
 		), h2Request[:12], false, HTTP2},
 		{"no preface", New(HTTP2), nil, h2Request, true, HTTP2},
 		{"ping of a wrong length", New(HTTP2), begin[:1], h2(6, 0, 0, "1234567"), true, HTTP2},

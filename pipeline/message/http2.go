@@ -67,6 +67,8 @@ func http2Request(f *Framer, b []byte) (int, bool) {
 		if flag&http2ACK == 0 {
 			f.answer(AnswerUnknown)
 		}
+	case http2GoAway:
+		f.answer(Farewell)
 	}
 	const stream = 4 // bytes of the stream's identifier
 	return n, f.body(stream+length, true)

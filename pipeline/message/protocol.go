@@ -36,6 +36,7 @@ const (
 	AnswerUnknown Answer = iota // both sides speak when they want
 	Answered                    // one is due
 	Unanswered                  // none is sent
+	Farewell                    // none is sent to this, and not to what is still due
 )
 
 // rules are what a protocol's file supplies.

@@ -1,5 +1,7 @@
 package session
 
+import "github.com/tcpcopy-go/tcpcopy/pipeline/message"
+
 const (
 	// silence after a push: the answer is taken for complete although it is
 	// shorter than production's was. nearlyWhole applies when it lacks less
@@ -26,7 +28,7 @@ const (
 func (c *Core) answered(s *Session, p *piece, now Time) bool {
 	t := &s.turns
 	gap := s.gap(p)
-	if gap == 0 || gap > 0 && s.early(p, gap) {
+	if gap == 0 || gap > 0 && !s.endsStream(p) && s.early(p, gap) {
 		t.gap, t.guessed = 0, false
 		return true
 	}
@@ -41,10 +43,11 @@ func (c *Core) answered(s *Session, p *piece, now Time) bool {
 		return false
 	}
 	if off := s.off(p, gap); off != 0 {
-		known := s.expects(c, off)
+		each, alike := s.each(p, off)
+		known := alike && s.expects(c, each)
 		if known || now >= s.quietAt(p) {
-			if !known && p.kind == pieceData {
-				c.target(s).lengths.confirm(off)
+			if !known && alike && (p.kind == pieceData || s.endsStream(p)) {
+				c.target(s).lengths.confirm(each)
 			}
 			c.align(s, off)
 			t.guessed = known
@@ -58,8 +61,55 @@ func (c *Core) answered(s *Session, p *piece, now Time) bool {
 }
 
 // gap is by how much the target has sent more than production had when the
-// client sent p.
-func (s *Session) gap(p *piece) int32 { return int32(s.have().Sub(s.read(p.ack))) }
+// client sent p. At the end of a stream of requests nothing is made up for: what
+// silence had stood for may have come since, or not.
+func (s *Session) gap(p *piece) int32 {
+	if s.endsStream(p) {
+		return s.total(p.ack)
+	}
+	return int32(s.have().Sub(s.read(p.ack)))
+}
+
+// total is by how much the target has sent more on its connection than
+// production had by ack.
+func (s *Session) total(ack Seq) int32 {
+	return int32(s.have().Add(s.turns.peerBase.Sub(s.turns.origin)).Sub(s.read(ack)))
+}
+
+// streams reports whether the client sends requests without waiting for the
+// answers to those before, and each has one.
+func (s *Session) streams() bool { return s.turns.pipelined && s.alternates() }
+
+// multiplexes reports whether answers come in any order, between what the server
+// says of its own accord.
+func (s *Session) multiplexes() bool {
+	return s.online.framer.Protocol() == message.HTTP2 && s.framed()
+}
+
+// endsStream reports whether p is the client's end behind several requests: a
+// target that is told drops what it has not answered.
+func (s *Session) endsStream(p *piece) bool {
+	return (p.kind != pieceData || p.ends == farewell) && (s.streams() || s.multiplexes())
+}
+
+// each is by how much each answer before p differs where they differ by off
+// together, if they can do so all alike.
+func (s *Session) each(p *piece, off int32) (n int32, alike bool) {
+	answers := int32(s.turns.open)
+	switch ends := s.endsStream(p); {
+	case ends && s.multiplexes():
+		return 0, false
+	case ends:
+		answers = int32(s.turns.asked)
+	case !s.streams():
+		return off, true
+	}
+	if answers == 0 || off%answers != 0 {
+		return 0, false
+	}
+	off /= answers
+	return off, off > 0 || uint32(-off) < uint32(s.read(p.ack))/s.turns.asked // else one is missing
+}
 
 // early reports whether the target's surplus is not the rest of a longer
 // answer: it was there before the running turns were, or is as large as an
@@ -78,7 +128,7 @@ func (s *Session) early(p *piece, gap int32) bool {
 // off is by how much the answer before p differs from production's, as far as
 // it is known: what the server said of its own accord behind it is no part of it.
 func (s *Session) off(p *piece, gap int32) int32 {
-	if gap < 0 {
+	if gap < 0 && !s.endsStream(p) {
 		return min(gap+int32(p.own), 0)
 	}
 	return gap
@@ -103,8 +153,14 @@ func (s *Session) quietAt(p *piece) Time {
 	t, gap := &s.turns, s.gap(p)
 	want, have := s.read(p.ack), s.have()
 	switch {
+	case s.endsStream(p) && s.multiplexes():
+		return max(s.rcv.heardAt, t.askedAt) + max(patience, 2*Time(t.pause))
 	case !s.wasAnswered() || s.off(p, gap) == 0 || gap < 0 && (!t.pushed || s.exact()):
 		return never
+	case s.endsStream(p):
+		return s.rcv.heardAt + max(patience, 2*Time(t.pause))
+	case s.streams():
+		return s.rcv.heardAt + max(silence+2*s.snd.srtt, 2*Time(t.pause))
 	case p.kind == pieceRST:
 		return s.rcv.heardAt + beforeReset
 	case !t.pushed:
@@ -122,7 +178,7 @@ func (s *Session) patientUntil(c *Core, p *piece) Time {
 	switch {
 	case s.justCloses(p):
 		return since + lastAnswer
-	case s.alternates():
+	case s.alternates(), s.endsStream(p):
 		return max(since, s.rcv.heardAt) + c.cfg.NoResponse
 	case p.len != 0 && uint16(p.len) == s.turns.vain:
 		return since + minPatience
@@ -141,9 +197,9 @@ func (s *Session) justCloses(p *piece) bool {
 func (c *Core) tired(s *Session, p *piece, gap int32, now Time) bool {
 	t := &s.turns
 	switch {
-	case gap > 0, s.justCloses(p):
+	case gap > 0 && !s.endsStream(p), s.justCloses(p):
 		return true
-	case s.alternates():
+	case s.alternates(), s.endsStream(p):
 		c.Abort(s, TargetTimeout, now)
 		return false
 	}
@@ -156,8 +212,8 @@ func (c *Core) tired(s *Session, p *piece, gap int32, now Time) bool {
 
 // unanswered gives up the answers to the running turns.
 func (c *Core) unanswered(s *Session) {
-	c.Stats.TurnsUnanswered += uint64(s.turns.open)
-	s.turns.open, s.turns.due = 0, false
+	c.Stats.TurnsUnanswered += uint64(s.turns.open) + uint64(s.turns.behind)
+	s.turns.open, s.turns.behind, s.turns.due = 0, 0, false
 }
 
 // drained reports whether nothing more is expected from a connection that ends
@@ -183,6 +239,8 @@ func (s *Session) drainedAt() Time {
 	switch t := &s.turns; {
 	case t.open == 0 || !t.due:
 		return t.waitAt
+	case t.pushed && s.wasAnswered() && s.streams():
+		return s.rcv.heardAt + max(patience, 2*Time(t.pause))
 	case t.pushed && s.wasAnswered():
 		return s.rcv.heardAt + silence
 	}

@@ -1,6 +1,10 @@
 package session
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/packet"
+)
 
 // loop is a client that asks, reads 1000 bytes of production, and asks again.
 type loop struct {
@@ -152,4 +156,73 @@ func TestWhatAServerSaysBeforeProductionDidIsNotForgotten(t *testing.T) {
 	b.wait(Second)
 	b.data(121, 20, 291)
 	b.want("PA 121+20 ack 291")
+}
+
+// A client that sends requests ahead of the answers had read all of them when it
+// closed: silence behind the first does not stand for the rest.
+func TestEndBehindPipelinedRequestsWaitsForEveryAnswer(t *testing.T) {
+	for _, end := range []packet.Flags{fin, reset} {
+		b := newBed(t, Config{})
+		b.open()
+		next := b.ask(1, get("/1")+get("/2")+get("/3"), 1)
+		b.client(end, next, 0, 3001)
+		b.reply(ackOnly, 1, 0, next)
+		b.log = b.log[:0]
+		have := 1
+		for range 3 { // shorter than production's, and slowly
+			b.wait(2 * Second)
+			if got := dropACKs(b.log); len(got) != 0 {
+				t.Fatalf("sent %q with %d of the answers", got, have)
+			}
+			b.turns(0, 0, 0)
+			b.reply(pushed, have, 900, next)
+			have += 900
+		}
+		b.wait(patience - Millisecond)
+		if got := dropACKs(b.log); len(got) != 0 {
+			t.Fatalf("sent %q right behind the last answer", got)
+		}
+		b.wait(Millisecond)
+		if got := dropACKs(b.log); len(got) != 1 {
+			t.Errorf("sent %q", got)
+		}
+		b.turns(3, 0, 0)
+	}
+}
+
+// Where each answer is known to differ by so much, so do all of them together.
+func TestLengthOfAllAnswersIsKnownByThatOfOne(t *testing.T) {
+	b := newBed(t, Config{})
+	b.core.target(&b.s).lengths.confirm(-100)
+	b.core.target(&b.s).lengths.confirm(-100)
+	b.open()
+	next := b.ask(1, get("/1")+get("/2")+get("/3"), 1)
+	b.client(fin, next, 0, 3001)
+	b.log = b.log[:0]
+	b.reply(pushed, 1, 900, next)
+	b.reply(pushed, 901, 900, next)
+	if got := dropACKs(b.log); len(got) != 0 {
+		t.Fatalf("sent %q before the last answer", got)
+	}
+	b.reply(pushed, 1801, 900, next)
+	if got := dropACKs(b.log); len(got) != 1 {
+		t.Errorf("sent %q", got)
+	}
+	b.turns(3, 0, 0)
+}
+
+// The target ends the connection in the middle: of the requests under way nobody
+// knows which were answered.
+func TestRequestsUnderWayAreNotCountedAsCopiedWhenTheTargetResets(t *testing.T) {
+	b := newBed(t, Config{})
+	b.open()
+	next := b.ask(1, get("/1")+get("/2")+get("/3"), 1)
+	b.reply(pushed, 1, 1000, next)
+	end := b.ask(next, get("/4"), 1001)
+	b.turns(1, 0, 0)
+	b.client(ackOnly, end, 0, 4001)
+	b.reply(reset, 1001, 0, end)
+	if st := &b.core.Stats; st.TurnsCopied != 1 {
+		t.Errorf("%d turns copied, the target has answered one", st.TurnsCopied)
+	}
 }

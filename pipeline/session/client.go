@@ -263,6 +263,8 @@ func (c *Core) insertFIN(s *Session, seq, ack Seq) {
 // queueEnd appends the client's FIN or RST. A FIN is a turn of its own when the
 // client has read something since its last payload. A RST always is: even where
 // turns are not awaited, the target answers before it what the client had read.
+// So is a FIN behind multiplexed requests, if it is the first that tells of the
+// end.
 func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack Seq) {
 	if s.online.ended || s.state == Closed || s.state == Skipping {
 		return
@@ -276,9 +278,10 @@ func (c *Core) queueEnd(s *Session, kind pieceKind, seq, ack Seq) {
 		}
 		return
 	}
+	told := s.online.last != 0 && c.pieces.at(s.online.last).ends == farewell
 	i := c.pieces.alloc(seq, ack, kind, 0)
 	c.queue(s, i)
 	p := c.pieces.at(i)
-	p.waits, p.ends = p.waits || kind == pieceRST, endsDue
+	p.waits, p.ends = p.waits || kind == pieceRST || s.multiplexes() && !told, endsDue
 	s.online.ended, s.online.endFIN = true, kind == pieceFIN
 }

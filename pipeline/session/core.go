@@ -120,6 +120,7 @@ func (c *Core) Connect(s *Session, now Time) {
 	s.snd.finSent, s.snd.parking, s.rcv.fin, s.turns.pushed = false, false, false, false
 	s.rcv.unacked, s.rcv.ackNow, s.rcv.ackAt = 0, false, never
 	s.turns.open, s.turns.due, s.turns.waitAt = 0, false, never
+	s.turns.asked, s.turns.depth, s.turns.behind, s.turns.pause = 0, 0, 0, 0
 	s.turns.begunAt, s.turns.gap, s.turns.guessed = s.snd.iss, 0, false
 	s.snd.rttSeq, s.snd.rttAt = s.snd.nxt, now
 	s.snd.progressAt, s.rcv.heardAt = now, now
@@ -178,16 +179,18 @@ func (c *Core) Drain(s *Session, now Time) {
 
 // end drops what the session holds and closes it.
 func (c *Core) end(s *Session, why Reason) {
-	if n := uint64(s.turns.open); n > 0 {
-		s.turns.open, s.turns.due = 0, false
+	if n := uint64(s.turns.open) + uint64(s.turns.behind); n > 0 {
 		switch {
-		case s.wasAnswered() || why == Finished && !s.owed():
+		case s.wasAnswered():
+			c.closed(s)
+		case why == Finished && !s.owed():
 			c.Stats.TurnsCopied += n
 		case s.snd.una == s.snd.nxt:
 			c.Stats.TurnsUnanswered += n
 		default:
 			c.Stats.TurnsLost += n
 		}
+		s.turns.open, s.turns.behind, s.turns.due = 0, 0, false
 	}
 	if why == Finished {
 		c.dropAll(s, TargetTimeout) // what is left was never acknowledged

@@ -163,8 +163,11 @@ func (c *Core) frame(s *Session, i ref) (rest ref) {
 			break
 		}
 		p.ends = max(p.ends, endsQuiet)
-		if on.framer.Answer() == message.Answered {
+		switch on.framer.Answer() {
+		case message.Answered:
 			p.ends = endsDue
+		case message.Farewell:
+			p.ends, p.waits = farewell, true
 		}
 		if on.protocol == message.Unknown {
 			on.protocol = on.framer.Protocol()

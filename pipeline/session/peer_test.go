@@ -219,6 +219,10 @@ func (p *peer) recvData(g *wire) {
 		p.rcvNxt++
 		p.peerFIN = true
 		p.sendACK()
+		if p.w.sc.leaves && (p.busy || len(p.pending) > 0) {
+			p.leave()
+			return
+		}
 	}
 	p.unacked++
 	switch {

@@ -41,6 +41,7 @@ const (
 	endsQuiet          // it ends, and the server does not answer
 	endsDue            // it ends, and an answer is due
 	mayEnd             // the protocol is not known: what the server says may be an answer
+	farewell           // it ends, and the server need not answer what is due
 )
 
 // end is the sequence number behind the piece; FIN occupies one.

@@ -50,8 +50,8 @@ func (c *Core) renew(s *Session, now Time) {
 // behind an answer: nothing that was answered is repeated. Of several it is not
 // known which were, unless production had not said more by then.
 func (c *Core) closed(s *Session) {
-	if n := s.turns.open; n > 1 && s.have().Before(s.read(s.online.ackSeen)) {
-		s.turns.open = 1
+	if n := s.turns.open + s.turns.behind; n > 1 && !s.caughtUp() {
+		s.turns.open, s.turns.behind = 1, 0
 		c.Stats.TurnsUnanswered += uint64(n - 1)
 	}
 	c.endTurns(s)
@@ -63,6 +63,8 @@ func (c *Core) lostTarget(s *Session, why Reason, now Time) {
 	if s.wasAnswered() {
 		c.closed(s)
 	}
+	c.Stats.TurnsUnanswered += uint64(t.behind) // they are not kept
+	t.behind = 0
 	if t.open > 0 || t.nextPiece != 0 && t.released == s.snd.iss+1 {
 		t.failures = min(t.failures+1, maxReopens+1+maxBackoff)
 	}

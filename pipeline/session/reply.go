@@ -21,6 +21,9 @@ func (c *Core) Reply(s *Session, r *packet.Reply, now Time) {
 	if seq := Seq(r.Seq); s.rcv.nxt.Sub(seq) > maxWindow && seq.Sub(s.rcv.nxt) > maxWindow {
 		return // not of this connection
 	}
+	if r.Len > 0 && s.turns.open > 0 && (s.streams() || s.multiplexes()) {
+		s.turns.pause = max(s.turns.pause, uint32(min(now-max(s.rcv.heardAt, s.turns.askedAt), c.cfg.NoResponse)))
+	}
 	s.rcv.heardAt = now
 	if r.Flags&packet.RST != 0 {
 		c.targetReset(s, now)
@@ -92,7 +95,7 @@ func (c *Core) replySynSent(s *Session, r *packet.Reply, now Time) {
 	c.Stats.Connect.Observe(int64(now - s.snd.progressAt))
 	s.snd.una = Seq(r.Ack)
 	s.rcv.nxt = Seq(r.Seq) + 1
-	s.turns.peerBase, s.turns.hadAtStart = s.rcv.nxt, 0
+	s.turns.peerBase, s.turns.origin, s.turns.hadAtStart = s.rcv.nxt, s.rcv.nxt, 0
 	if !s.online.hasBase {
 		s.online.ackSeen = 0
 	}

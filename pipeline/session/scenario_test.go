@@ -56,6 +56,7 @@ type scenario struct {
 	acceptDelay                   Time
 	refuse, reset, hangUp         float64
 	rejectLarge                   float64
+	leaves                        bool // drops what is not answered when the client's FIN comes
 	restart                       Time // the target is down for a second
 	targetTime                    Time
 	delayedACK                    Time
@@ -164,6 +165,19 @@ func scenarios() []scenario {
 	add("http", func(sc *scenario) { sc.http, sc.early = true, 0.3 })
 	add("http-loss", func(sc *scenario) { lossy(0.03)(sc); sc.http, sc.early = true, 0.3 })
 	add("http-pipelined", func(sc *scenario) { sc.http, sc.pipeline = true, 8 })
+	// A gateway behind which each answer has another length, or all of them.
+	for name, answer := range map[string]func(w *world, n int) int{
+		"equal":   func(_ *world, n int) int { return n },
+		"shorter": func(_ *world, n int) int { return max(1, n-19) },
+		"longer":  func(_ *world, n int) int { return n + 19 },
+		"other":   func(w *world, n int) int { return w.between(1, 2*n) },
+	} {
+		add("http-pipelined-gateway-"+name, func(sc *scenario) {
+			sc.http, sc.pipeline, sc.requests, sc.leaves, sc.answer = true, 8, 40, true, answer
+			sc.targetTime, sc.think, sc.within = 300*Millisecond, 2*Millisecond, 60*Second
+			sc.endings = []ending{clientFIN, serverFIN, clientRST}
+		})
+	}
 	add("http-shorter", func(sc *scenario) {
 		sc.http, sc.early = true, 0.3
 		sc.answer = func(_ *world, n int) int { return max(1, n-19) }

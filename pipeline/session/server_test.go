@@ -134,6 +134,15 @@ func (p *peer) write(n int) {
 	}
 }
 
+// leave is a gateway that drops what it works at, since its client is gone.
+func (p *peer) leave() {
+	if p.busy {
+		p.fl.executed = p.fl.executed[:len(p.fl.executed)-1]
+	}
+	p.pending = nil
+	p.reset()
+}
+
 // shut closes the server's end.
 func (p *peer) shut() {
 	p.gone, p.finQueued = true, true

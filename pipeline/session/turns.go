@@ -7,10 +7,15 @@ type turns struct {
 	nextPiece  ref    // first piece not released
 	keep       Seq    // payload from here on belongs to unanswered turns
 	peerBase   Seq    // target's sequence number that stands for no response byte
+	origin     Seq    // what peerBase was when the connection began
 	hadAtStart Seq    // what the target had sent when the running turns were released
 	begunAt    Seq    // where the first of them begins
 	gap        int32  // by how much the answer before was longer than production's
+	asked      uint32 // turns released on this connection
+	pause      uint32 // longest wait for one of several answers that were due, in us
 	open       uint16 // the running turns: released, and not answered
+	depth      uint16 // most turns that ran together
+	behind     uint16 // turns before the running ones whose answers may be due all the same
 	vain       uint16 // length of the piece that was last waited with in vain
 	due        bool   // one of them is a message that is answered
 	ended      bool   // the last piece released ends a message
@@ -75,7 +80,7 @@ func (c *Core) release(s *Session, now Time) {
 			if (!c.cfg.NoWait || p.kind == pieceRST) && !c.answered(s, p, now) {
 				return
 			}
-			c.endTurns(s)
+			c.nextTurns(s, p)
 			t.begunAt = p.seq
 		}
 		c.begin(s, p)
@@ -84,9 +89,34 @@ func (c *Core) release(s *Session, now Time) {
 	if t.open == 0 || s.snd.una != s.snd.nxt {
 		return
 	}
-	if t.pushed && s.owed() && !s.have().Before(s.read(s.online.ackSeen)) || t.ended && !t.due {
+	if t.pushed && s.owed() && s.caughtUp() || t.ended && !t.due {
 		c.endTurns(s) // the client has read the answer, and the target has sent as much; or none is due
 	}
+}
+
+// caughtUp reports whether the target has answered as much as the client has
+// read. Of several answers only all the same bytes say so.
+func (s *Session) caughtUp() bool {
+	if s.streams() {
+		return s.total(s.online.ackSeen) == 0
+	}
+	return !s.have().Before(s.read(s.online.ackSeen))
+}
+
+// nextTurns takes note that p begins the next turns. A client that sends
+// requests without waiting for the answers had read one at least when it sent p;
+// of the rest as many as it has under way may be due.
+func (c *Core) nextTurns(s *Session, p *piece) {
+	t := &s.turns
+	depth := max(t.depth, t.open)
+	if !s.streams() || p.kind != pieceData || depth == 0 {
+		c.endTurns(s)
+		return
+	}
+	due := min(t.behind+t.open, depth-1)
+	t.open, t.behind = t.behind+t.open-due, 0
+	c.endTurns(s)
+	t.behind, t.depth = due, depth
 }
 
 // begin releases p.
@@ -99,6 +129,7 @@ func (c *Core) begin(s *Session, p *piece) {
 		due := p.ends >= endsDue
 		t.pipelined = t.pipelined || p.turns > 0 && t.due || p.turns > 1 && due
 		t.open += p.turns
+		t.asked += uint32(p.turns)
 		t.due = t.due || due && t.open > 0
 		t.ended = p.ends == endsQuiet || p.ends == endsDue
 	}
@@ -111,11 +142,11 @@ func (c *Core) begin(s *Session, p *piece) {
 // kept any longer.
 func (c *Core) endTurns(s *Session) {
 	t := &s.turns
-	c.Stats.TurnsCopied += uint64(t.open)
+	c.Stats.TurnsCopied += uint64(t.open) + uint64(t.behind)
 	if t.open > 0 && s.wasAnswered() {
 		t.failures = 0
 	}
-	t.open, t.due, t.partial = 0, false, false
+	t.open, t.behind, t.depth, t.due, t.partial = 0, 0, 0, false, false
 	t.keep = t.released
 	c.forget(s)
 }

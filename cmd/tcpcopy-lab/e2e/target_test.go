@@ -40,8 +40,6 @@ func TestATargetMayBehaveUnlikeProduction(t *testing.T) {
 		{"answers with more", testbed.Small{Target: &testbed.Origin{Padding: 700}}, alive, 0},
 		{"answers with less", testbed.Small{Origin: testbed.Origin{Padding: 700}, Target: &testbed.Origin{}}, alive, 0},
 		{"answers late", withFault(web.AnswersLate), load.Config{Conns: 20, Rate: 200}, 0},
-		// The first turns wait 5, 2.5, 1.25 s ... for it; a dropped SYN 1, 2, 4.
-		{"never answers", withFault(web.NeverAnswers), load.Config{Conns: 20, Rate: 200}, 8 * time.Second},
 		{"accepts slowly", slowAccept, load.Config{Conns: 300, Rate: 200, Close: "server"}, 10 * time.Second},
 		{"sends SYN cookies", testbed.Small{Sysctls: []string{"ipv4/tcp_syncookies=2"}}, short, 0},
 		{"reads slowly into a small window", smallWindow, post, 0},
@@ -64,6 +62,42 @@ func TestATargetMayBehaveUnlikeProduction(t *testing.T) {
 			p.end()
 		})
 	}
+}
+
+// A request is held until the one before it is answered, for as long as its
+// client could have waited (-t). A target that answers none gets the first of
+// each connection, and the rest is given up with a reason.
+func TestATargetThatNeverAnswersGetsOneRequestOfAConnection(t *testing.T) {
+	p := small(t, testbed.Small{
+		Options: lab.Options{Offload: true},
+		Origin:  testbed.Origin{Embedded: true}, Target: &testbed.Origin{Fault: web.NeverAnswers},
+		Args: []string{"-t", "2s"},
+	})
+	p.copy()
+	p.wait(p.load(load.Config{Conns: 20, Rate: 200, Duration: 3 * time.Second}))
+	time.Sleep(4 * time.Second) // -t, and its timers
+	r := p.judge(verdict.Rules{})
+	if online := r.Online[0]; r.Copy.Foreign+r.Copy.Altered+r.Copy.Mixed+r.Copy.OutOfOrder > 0 || online.Requests != 600 {
+		p.Errorf("not a copy of 600 requests\n%s", r)
+	}
+	target := r.Target[0]
+	if target.Requests > target.Connections {
+		p.Errorf("%d requests on %d connections: some were sent behind one that is not answered", target.Requests, target.Connections)
+	}
+	if n := r.Online[0].Connections; target.Connections < n || target.Connections > 4*n {
+		p.Errorf("%d connections for %d, of which each may be opened 3 times again", target.Connections, n)
+	}
+	m, err := p.Copiers[0].Metrics()
+	p.must(err)
+	turns := m.By("tcpcopy_turns_total", "result")
+	if sum := turns["unanswered"] + turns["lost"]; turns["copied"] > 0 || sum < float64(target.Requests) {
+		p.Errorf("%v, of %d requests that were sent", turns, target.Requests)
+	}
+	if why := m.By("tcpcopy_sessions_closed_total", "reason")["target_timeout"]; why < 20 {
+		p.Errorf("%v sessions were given up for the target's silence", why)
+	}
+	p.Logf("%d connections for %d, %v, %+v", target.Connections, r.Online[0].Connections, turns, r.Tcpcopy)
+	p.end()
 }
 
 // Of each connection the request in flight may be lost or repeated when the
