@@ -24,6 +24,9 @@ const (
 // answered reports whether p may go: the target has given the answers that its
 // client had read.
 func (c *Core) answered(s *Session, p *piece, now Time) bool {
+	if s.exact() && p.kind == pieceData {
+		return c.exchanges(s, p, now)
+	}
 	t := &s.turns
 	gap := s.gap(p)
 	if gap == 0 || gap > 0 && s.early(p, gap) {
@@ -59,7 +62,9 @@ func (c *Core) answered(s *Session, p *piece, now Time) bool {
 
 // gap is by how much the target has sent more than production had when the
 // client sent p.
-func (s *Session) gap(p *piece) int32 { return int32(s.have().Sub(s.read(p.ack))) }
+func (s *Session) gap(p *piece) int32 {
+	return int32(s.said().Sub(s.read(p.ack) - pubrelLen*Seq(p.pubcomps)))
+}
 
 // early reports whether the target's surplus is not the rest of a longer
 // answer: it was there before the running turns were, or is as large as an
@@ -194,6 +199,9 @@ func (s *Session) waitsUntil(c *Core) Time {
 	p := c.pieces.at(s.turns.nextPiece)
 	if p.fresh && p.seq != s.snd.iss+1 {
 		return min(s.drainedAt(), s.patientUntil(c, p))
+	}
+	if s.exact() && p.kind == pieceData {
+		return s.exchangesAt(c, p)
 	}
 	return min(s.quietAt(p), s.patientUntil(c, p))
 }

@@ -107,6 +107,7 @@ func (c *Core) mark(s *Session, i ref) (rest ref) {
 	first := p.seq == s.snd.iss+1
 	more := on.ackLast.Before(p.ack)
 	p.turns, p.ends, p.own = 0, goesOn, on.unasked(p.ack)
+	p.reacts, p.pubrecs, p.pubcomps = message.NoReaction, 0, on.pubcomps
 	if p.kind != pieceData {
 		p.waits = more || first
 		p.fresh, on.cut = on.cut != whole, whole
@@ -158,10 +159,13 @@ func (c *Core) frame(s *Session, i ref) (rest ref) {
 		n += k
 		if begins {
 			p.turns++
+			p.reacts = max(p.reacts, on.framer.Reaction())
+			p.waits = p.waits || p.reacts != message.NoReaction
 		}
 		if !end {
 			break
 		}
+		on.count(p)
 		p.ends = max(p.ends, endsQuiet)
 		if on.framer.Answer() == message.Answered {
 			p.ends = endsDue
@@ -174,6 +178,17 @@ func (c *Core) frame(s *Session, i ref) (rest ref) {
 		}
 	}
 	return 0
+}
+
+// count takes note of a message that has ended in p.
+func (on *online) count(p *piece) {
+	switch on.framer.Reaction() {
+	case message.Pubrec:
+		p.pubrecs++
+	case message.Pubcomp:
+		on.pubcomps++
+		p.pubcomps++
+	}
 }
 
 // resumes reports whether a message begins with p where it is not known where

@@ -1,0 +1,80 @@
+package session
+
+import "github.com/tcpcopy-go/tcpcopy/pipeline/message"
+
+const (
+	// reordered is how many bytes more than production the target must have sent
+	// before a reaction goes while more is to come: two brokers that get messages
+	// of several publishers pass them on in different orders, and of the next
+	// message only its place in that order is known, not its length.
+	reordered = 4 << 10
+	// stalled is how long a target must have been quiet to be taken for one that
+	// sends nothing more before it gets the reactions to what it has sent.
+	stalled = 200 * Millisecond
+)
+
+// exchanges reports whether p may go, where both sides speak when they want:
+// what its client reacts to was sent by the target too, or the target waits.
+func (c *Core) exchanges(s *Session, p *piece, now Time) bool {
+	t := &s.turns
+	if t.waitAt == never {
+		s.settle(now)
+		t.waitAt = now
+	}
+	at := s.exchangesAt(c, p)
+	if now < at {
+		return false
+	}
+	if at > 0 && at == s.patientUntil(c, p) {
+		c.unanswered(s)
+		t.impatience = min(t.impatience+1, 7)
+		t.vain = uint16(p.len)
+	}
+	return true
+}
+
+// exchangesAt is when p may go, if nothing is heard of the target until then: 0
+// is at once.
+func (s *Session) exchangesAt(c *Core, p *piece) Time {
+	t, gap := &s.turns, s.gap(p)
+	quiet := max(s.rcv.heardAt, s.snd.progressAt)
+	switch {
+	case p.reacts < message.Puback && gap >= 0, gap >= reordered, gap >= 0 && s.caughtUp():
+		return 0
+	case s.snd.una != s.snd.nxt:
+		return never
+	case gap >= 0, p.reacts < message.Puback && (s.wasAnswered() || !t.due):
+		return quiet + silence + 2*s.snd.srtt
+	case p.reacts >= message.Puback && t.reacted.Before(s.said()):
+		return quiet + stalled
+	}
+	return s.patientUntil(c, p)
+}
+
+// said is how far the target has come with what it says of its own accord, which
+// the PUBRELs that PUBRECs draw are not.
+func (s *Session) said() Seq { return s.have() - pubrelLen*Seq(s.turns.pubrecs) }
+
+// caughtUp reports whether the target has said as much as the client has read up
+// to now.
+func (s *Session) caughtUp() bool {
+	on := &s.online
+	return !s.said().Before(s.read(on.ackSeen) - pubrelLen*Seq(on.pubcomps))
+}
+
+// pubrelLen is the length of a PUBREL.
+const pubrelLen = 4
+
+// settle takes note, before the client goes on behind a rest, that its reactions
+// so far were all that the target waited for. What the target lacks then of
+// production's bytes it does not say any more.
+func (s *Session) settle(now Time) {
+	t := &s.turns
+	if s.snd.una != s.snd.nxt || now < max(s.rcv.heardAt, s.snd.progressAt, t.askedAt)+stalled {
+		return
+	}
+	if want := s.read(s.online.rested); s.have().Before(want) && !t.due {
+		t.peerBase -= want - s.have()
+	}
+	t.reacted = s.said()
+}
