@@ -7,7 +7,7 @@ const (
 	// before a reaction goes while more is to come: two brokers that get messages
 	// of several publishers pass them on in different orders, and of the next
 	// message only its place in that order is known, not its length.
-	reordered = 4 << 10
+	reordered = 64 << 10
 	// stalled is how long a target must have been quiet to be taken for one that
 	// sends nothing more before it gets the reactions to what it has sent.
 	stalled = 200 * Millisecond
@@ -36,10 +36,10 @@ func (c *Core) exchanges(s *Session, p *piece, now Time) bool {
 // exchangesAt is when p may go, if nothing is heard of the target until then: 0
 // is at once.
 func (s *Session) exchangesAt(c *Core, p *piece) Time {
-	t, gap := &s.turns, s.gap(p)
+	t, gap := &s.turns, int32(s.said().Sub(s.wants(p)))
 	quiet := max(s.rcv.heardAt, s.snd.progressAt)
 	switch {
-	case p.reacts < message.Puback && gap >= 0, gap >= reordered, gap >= 0 && s.caughtUp():
+	case gap >= 0 && p.reacts == message.NoReaction, gap >= reordered, !s.said().Before(s.heard()):
 		return 0
 	case s.snd.una != s.snd.nxt:
 		return never
@@ -55,11 +55,28 @@ func (s *Session) exchangesAt(c *Core, p *piece) Time {
 // the PUBRELs that PUBRECs draw are not.
 func (s *Session) said() Seq { return s.have() - pubrelLen*Seq(s.turns.pubrecs) }
 
-// caughtUp reports whether the target has said as much as the client has read up
-// to now.
-func (s *Session) caughtUp() bool {
-	on := &s.online
-	return !s.said().Before(s.read(on.ackSeen) - pubrelLen*Seq(on.pubcomps))
+// heard is how much of the same the client has read of production up to now, if
+// it has answered every PUBREL. Where it has not it is less.
+func (s *Session) heard() Seq {
+	return s.read(s.online.ackSeen) - pubrelLen*Seq(s.online.pubcomps)
+}
+
+// wants is the same of when the client sent p.
+func (s *Session) wants(p *piece) Seq {
+	return s.heard().Min(s.read(p.ack) - pubrelLen*Seq(p.pubcomps))
+}
+
+// react takes note that p goes. Where the target had said less than production
+// it is not known how much of it is left to react to.
+func (s *Session) react(p *piece) {
+	t, want, said := &s.turns, s.wants(p), s.said()
+	switch {
+	case !said.Before(want):
+		t.reacted = t.reacted.Max(want)
+	case t.reacted.Before(said):
+		t.reacted = t.reacted.Add(said.Sub(t.reacted) / 2)
+	}
+	t.pubrecs += uint32(p.pubrecs)
 }
 
 // pubrelLen is the length of a PUBREL.

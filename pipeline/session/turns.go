@@ -10,9 +10,9 @@ type turns struct {
 	hadAtStart Seq    // what the target had sent when the running turns were released
 	begunAt    Seq    // where the first of them begins
 	reacted    Seq    // what the target had said that the last piece released may react to
+	pubrecs    uint32 // that were released
 	gap        int32  // by how much the answer before was longer than production's
 	open       uint16 // the running turns: released, and not answered
-	pubrecs    uint32 // that were released
 	vain       uint16 // length of the piece that was last waited with in vain
 	due        bool   // one of them is a message that is answered
 	ended      bool   // the last piece released ends a message
@@ -97,8 +97,7 @@ func (c *Core) begin(s *Session, p *piece) {
 	if p.waits || p.turns > 0 && t.open == 0 {
 		t.hadAtStart, t.pushed = s.have(), false
 	}
-	t.reacted = t.reacted.Max(s.said().Min(s.read(p.ack) - pubrelLen*Seq(p.pubcomps)))
-	t.pubrecs += uint32(p.pubrecs)
+	s.react(p)
 	if p.kind == pieceData {
 		due := p.ends >= endsDue
 		t.pipelined = t.pipelined || p.turns > 0 && t.due || p.turns > 1 && due
