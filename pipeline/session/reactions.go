@@ -58,7 +58,12 @@ func (s *Session) said() Seq { return s.have() - pubrelLen*Seq(s.turns.pubrecs) 
 // heard is how much of the same the client has read of production up to now, if
 // it has answered every PUBREL. Where it has not it is less.
 func (s *Session) heard() Seq {
-	return s.read(s.online.ackSeen) - pubrelLen*Seq(s.online.pubcomps)
+	on := &s.online
+	n := s.read(on.ackSeen) - pubrelLen*Seq(on.pubcomps)
+	if on.ended {
+		n-- // the server's FIN
+	}
+	return n
 }
 
 // wants is the same of when the client sent p.
