@@ -3,11 +3,14 @@ package session
 import "github.com/tcpcopy-go/tcpcopy/pipeline/message"
 
 const (
-	// reordered is how many bytes more than production the target must have sent
-	// before a reaction goes while more is to come: two brokers that get messages
-	// of several publishers pass them on in different orders, and of the next
-	// message only its place in that order is known, not its length.
-	reordered = 64 << 10
+	// Two brokers that get messages of several publishers pass them on in different
+	// orders, and what a client reacts to is known by its place in that order, not
+	// by its length. A reaction goes at once when the target has said farAhead bytes
+	// more than production had. When it has been quiet for a moment, reordered are
+	// enough for PUBREC, which a broker may not get too early: its PUBCOMP would
+	// break the protocol. Others go then with as many bytes as production's.
+	farAhead  = 64 << 10
+	reordered = 4 << 10
 	// stalled is how long a target must have been quiet to be taken for one that
 	// sends nothing more before it gets the reactions to what it has sent.
 	stalled = 200 * Millisecond
@@ -39,13 +42,17 @@ func (s *Session) exchangesAt(c *Core, p *piece) Time {
 	t, gap := &s.turns, int32(s.said().Sub(s.wants(p)))
 	quiet := max(s.rcv.heardAt, s.snd.progressAt)
 	switch {
-	case gap >= 0 && p.reacts == message.NoReaction, gap >= reordered, !s.said().Before(s.heard()):
+	case gap >= 0 && p.reacts == message.NoReaction, gap >= farAhead, !s.said().Before(s.heard()):
 		return 0
-	case s.snd.una != s.snd.nxt:
+	case p.reacts >= message.Puback && !t.reacted.Before(s.wants(p)):
+		return 0
+	case s.snd.una.Before(t.released):
 		return never
-	case gap >= 0, p.reacts < message.Puback && (s.wasAnswered() || !t.due):
+	case p.reacts == message.Pubcomp && (s.wasAnswered() || !t.reacted.Before(s.wants(p))):
+		return 0
+	case gap >= 0 && p.reacts != message.Pubrec, gap >= reordered, p.reacts < message.Puback && (s.wasAnswered() || !t.due):
 		return quiet + silence + 2*s.snd.srtt
-	case p.reacts >= message.Puback && t.reacted.Before(s.said()):
+	case gap >= 0, p.reacts >= message.Puback && t.reacted.Before(s.said()):
 		return quiet + stalled
 	}
 	return s.patientUntil(c, p)
@@ -76,6 +83,8 @@ func (s *Session) wants(p *piece) Seq {
 func (s *Session) react(p *piece) {
 	t, want, said := &s.turns, s.wants(p), s.said()
 	switch {
+	case !said.Before(s.heard()):
+		t.reacted = t.reacted.Max(s.heard())
 	case !said.Before(want):
 		t.reacted = t.reacted.Max(want)
 	case t.reacted.Before(said):
