@@ -25,8 +25,6 @@ type online struct {
 	protocol message.Protocol // by the first bytes, or those of a later connection
 	aheadN   uint16
 
-	pubcomps uint32 // that the client has sent
-
 	base    Seq    // acknowledgment that stands for no response byte read
 	next    Seq    // next byte expected from the client
 	ackSeen Seq    // highest acknowledgment of the client: what it has read of production
@@ -157,7 +155,7 @@ func (c *Core) start(s *Session, iss Seq) {
 	s.snd.una, s.snd.nxt = iss+1, iss+1
 	s.turns.keep, s.turns.partial, s.snd.cursor = iss+1, false, 0
 	s.online.ended, s.turns.open, s.turns.due = false, 0, false
-	s.turns.pubrecs, s.turns.reacted = 0, 0
+	s.turns.pubrels, s.turns.reacted = 0, 0
 	s.state = Opening
 }
 

@@ -107,7 +107,10 @@ func (c *Core) mark(s *Session, i ref) (rest ref) {
 	first := p.seq == s.snd.iss+1
 	more := on.ackLast.Before(p.ack)
 	p.turns, p.ends, p.own = 0, goesOn, on.unasked(p.ack)
-	p.reacts, p.pubrecs, p.pubcomps = message.NoReaction, 0, on.pubcomps
+	p.reacts, p.pubrecs, p.pubcomps, p.queued = message.NoReaction, 0, 0, 0
+	if on.last != 0 {
+		p.queued = c.pieces.at(on.last).queued
+	}
 	if p.kind != pieceData {
 		p.waits = more || first
 		p.fresh, on.cut = on.cut != whole, whole
@@ -165,7 +168,7 @@ func (c *Core) frame(s *Session, i ref) (rest ref) {
 		if !end {
 			break
 		}
-		on.count(p)
+		p.count(on.framer.Reaction())
 		p.ends = max(p.ends, endsQuiet)
 		if on.framer.Answer() == message.Answered {
 			p.ends = endsDue
@@ -178,17 +181,6 @@ func (c *Core) frame(s *Session, i ref) (rest ref) {
 		}
 	}
 	return 0
-}
-
-// count takes note of a message that has ended in p.
-func (on *online) count(p *piece) {
-	switch on.framer.Reaction() {
-	case message.Pubrec:
-		p.pubrecs++
-	case message.Pubcomp:
-		on.pubcomps++
-		p.pubcomps++
-	}
 }
 
 // resumes reports whether a message begins with p where it is not known where

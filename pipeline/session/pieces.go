@@ -25,11 +25,10 @@ type piece struct {
 	// own is how much of what the client had read came behind a rest: the server
 	// said it of its own accord.
 	own uint16
-	// Of MQTT: which of its messages has to wait longest, how many are PUBREC, and
-	// how many PUBCOMP the client had sent with it.
-	reacts   message.Reaction
-	pubrecs  uint16
-	pubcomps uint32
+	// Of MQTT: which of its messages has to wait longest, how many are PUBREC and
+	// PUBCOMP, and how many PUBCOMP were queued up to its end, counted from any.
+	reacts                    message.Reaction
+	pubrecs, pubcomps, queued uint16
 }
 
 const pieceSize = int(unsafe.Sizeof(piece{}))

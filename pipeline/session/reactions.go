@@ -13,7 +13,7 @@ const (
 	reordered = 4 << 10
 	// stalled is how long a target must have been quiet to be taken for one that
 	// sends nothing more before it gets the reactions to what it has sent.
-	stalled = 200 * Millisecond
+	stalled = 100 * Millisecond
 )
 
 // exchanges reports whether p may go, where both sides speak when they want:
@@ -39,16 +39,16 @@ func (c *Core) exchanges(s *Session, p *piece, now Time) bool {
 // exchangesAt is when p may go, if nothing is heard of the target until then: 0
 // is at once.
 func (s *Session) exchangesAt(c *Core, p *piece) Time {
-	t, gap := &s.turns, int32(s.said().Sub(s.wants(p)))
+	t, gap := &s.turns, int32(s.said().Sub(s.wants(c, p)))
 	quiet := max(s.rcv.heardAt, s.snd.progressAt)
 	switch {
-	case gap >= 0 && p.reacts == message.NoReaction, gap >= farAhead, !s.said().Before(s.heard()):
+	case gap >= 0 && p.reacts == message.NoReaction, gap >= farAhead, !s.said().Before(s.heard(c)):
 		return 0
-	case p.reacts >= message.Puback && !t.reacted.Before(s.wants(p)):
+	case p.reacts >= message.Puback && !t.reacted.Before(s.wants(c, p)):
 		return 0
 	case s.snd.una.Before(t.released):
 		return never
-	case p.reacts == message.Pubcomp && (s.wasAnswered() || !t.reacted.Before(s.wants(p))):
+	case p.reacts == message.Pubcomp && (s.wasAnswered() || !t.reacted.Before(s.wants(c, p))):
 		return 0
 	case gap >= 0 && p.reacts != message.Pubrec, gap >= reordered, p.reacts < message.Puback && (s.wasAnswered() || !t.due):
 		return quiet + silence + 2*s.snd.srtt
@@ -58,39 +58,53 @@ func (s *Session) exchangesAt(c *Core, p *piece) Time {
 	return s.patientUntil(c, p)
 }
 
-// said is how far the target has come with what it says of its own accord, which
-// the PUBRELs that PUBRECs draw are not.
-func (s *Session) said() Seq { return s.have() - pubrelLen*Seq(s.turns.pubrecs) }
+// said is how far the target has come with what it says of its own accord. The
+// PUBRELs that PUBRECs draw are no part of that until PUBCOMP has gone.
+func (s *Session) said() Seq { return s.have() - pubrelLen*Seq(s.turns.pubrels) }
 
-// heard is how much of the same the client has read of production up to now, if
-// it has answered every PUBREL. Where it has not it is less.
-func (s *Session) heard() Seq {
+// heard is how far production had come with the same when the client spoke last,
+// if it had answered every PUBREL. Where it had not it is less.
+func (s *Session) heard(c *Core) Seq {
 	on := &s.online
-	n := s.read(on.ackSeen) - pubrelLen*Seq(on.pubcomps)
+	p := c.pieces.at(s.turns.nextPiece)
+	queued := c.pieces.at(on.last).queued - p.queued + p.pubcomps
+	n := s.read(on.ackSeen) - pubrelLen*Seq(queued)
 	if on.ended {
 		n-- // the server's FIN
 	}
 	return n
 }
 
-// wants is the same of when the client sent p.
-func (s *Session) wants(p *piece) Seq {
-	return s.heard().Min(s.read(p.ack) - pubrelLen*Seq(p.pubcomps))
+// wants is the same of when the client sent p, the first that waits.
+func (s *Session) wants(c *Core, p *piece) Seq {
+	return s.heard(c).Min(s.read(p.ack) - pubrelLen*Seq(p.pubcomps))
 }
 
 // react takes note that p goes. Where the target had said less than production
 // it is not known how much of it is left to react to.
-func (s *Session) react(p *piece) {
-	t, want, said := &s.turns, s.wants(p), s.said()
+func (c *Core) react(s *Session, p *piece) {
+	t, heard, want, said := &s.turns, s.heard(c), s.wants(c, p), s.said()
 	switch {
-	case !said.Before(s.heard()):
-		t.reacted = t.reacted.Max(s.heard())
+	case !said.Before(heard):
+		t.reacted = t.reacted.Max(heard)
 	case !said.Before(want):
-		t.reacted = t.reacted.Max(want)
+		t.reacted = t.reacted.Max(want.Max(said - reordered))
 	case t.reacted.Before(said):
 		t.reacted = t.reacted.Add(said.Sub(t.reacted) / 2)
 	}
-	t.pubrecs += uint32(p.pubrecs)
+	t.reacted = t.reacted.Add(pubrelLen * uint32(p.pubcomps))
+	t.pubrels += int32(p.pubrecs) - int32(p.pubcomps)
+}
+
+// count takes note of a message that ends in p.
+func (p *piece) count(r message.Reaction) {
+	switch r {
+	case message.Pubrec:
+		p.pubrecs++
+	case message.Pubcomp:
+		p.pubcomps++
+		p.queued++
+	}
 }
 
 // pubrelLen is the length of a PUBREL.

@@ -10,7 +10,7 @@ type turns struct {
 	hadAtStart Seq    // what the target had sent when the running turns were released
 	begunAt    Seq    // where the first of them begins
 	reacted    Seq    // what the target had said that the last piece released may react to
-	pubrecs    uint32 // that were released
+	pubrels    int32  // that the PUBRECs released have drawn, beyond the PUBCOMPs released
 	gap        int32  // by how much the answer before was longer than production's
 	open       uint16 // the running turns: released, and not answered
 	vain       uint16 // length of the piece that was last waited with in vain
@@ -97,7 +97,9 @@ func (c *Core) begin(s *Session, p *piece) {
 	if p.waits || p.turns > 0 && t.open == 0 {
 		t.hadAtStart, t.pushed = s.have(), false
 	}
-	s.react(p)
+	if s.exact() {
+		c.react(s, p)
+	}
 	if p.kind == pieceData {
 		due := p.ends >= endsDue
 		t.pipelined = t.pipelined || p.turns > 0 && t.due || p.turns > 1 && due
