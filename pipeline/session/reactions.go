@@ -52,7 +52,7 @@ func (s *Session) exchangesAt(c *Core, p *piece) Time {
 		return 0
 	case gap >= 0 && p.reacts != message.Pubrec, gap >= reordered, p.reacts < message.Puback && (s.wasAnswered() || !t.due):
 		return quiet + silence + 2*s.snd.srtt
-	case gap >= 0, p.reacts >= message.Puback && t.reacted.Before(s.said()):
+	case gap >= 0, p.reacts >= message.Puback && s.rcv.spoke:
 		return quiet + stalled
 	}
 	return s.patientUntil(c, p)
@@ -80,8 +80,8 @@ func (s *Session) wants(c *Core, p *piece) Seq {
 	return s.heard(c).Min(s.read(p.ack) - pubrelLen*Seq(p.pubcomps))
 }
 
-// react takes note that p goes. Where the target had said less than production
-// it is not known how much of it is left to react to.
+// react takes note that p goes, and of up to where others may that react to no
+// more. Where the target had said less than production they wait by themselves.
 func (c *Core) react(s *Session, p *piece) {
 	t, heard, want, said := &s.turns, s.heard(c), s.wants(c, p), s.said()
 	switch {
@@ -89,8 +89,6 @@ func (c *Core) react(s *Session, p *piece) {
 		t.reacted = t.reacted.Max(heard)
 	case !said.Before(want):
 		t.reacted = t.reacted.Max(want.Max(said - reordered))
-	case t.reacted.Before(said):
-		t.reacted = t.reacted.Add(said.Sub(t.reacted) / 2)
 	}
 	t.reacted = t.reacted.Add(pubrelLen * uint32(p.pubcomps))
 	t.pubrels += int32(p.pubrecs) - int32(p.pubcomps)
@@ -121,5 +119,5 @@ func (s *Session) settle(now Time) {
 	if want := s.read(s.online.rested); s.have().Before(want) && !t.due {
 		t.peerBase -= want - s.have()
 	}
-	t.reacted = s.said()
+	t.reacted, s.rcv.spoke = s.said(), false
 }

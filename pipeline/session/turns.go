@@ -9,7 +9,7 @@ type turns struct {
 	peerBase   Seq    // target's sequence number that stands for no response byte
 	hadAtStart Seq    // what the target had sent when the running turns were released
 	begunAt    Seq    // where the first of them begins
-	reacted    Seq    // what the target had said that the last piece released may react to
+	reacted    Seq    // how far the target has said what clients' reactions may be to
 	pubrels    int32  // that the PUBRECs released have drawn, beyond the PUBCOMPs released
 	gap        int32  // by how much the answer before was longer than production's
 	open       uint16 // the running turns: released, and not answered
