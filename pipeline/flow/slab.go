@@ -2,21 +2,22 @@ package flow
 
 import "unsafe"
 
-// Slab keeps values of T in chunks that do not move while they hold a value. Index 0
-// stands for none. A chunk that has become empty is given back to the collector,
-// except for one that is kept for the next values.
+// Slab keeps values of T in chunks that never move while they hold one. Index 0
+// is none. A chunk that has become empty is given back, but for one that waits
+// to be used again.
 type Slab[T any] struct {
-	chunks []*slabChunk[T]
-	room   uint32   // number of the first chunk with a free place, plus 1
-	void   []uint32 // numbers of chunks that were given back
-	taken  int      // chunks that take memory
-	empty  uint32   // number of the empty chunk that is kept, plus 1
+	chunks []*[chunk]T // nil: given back
+	places []*places   // of each of them: apart, since a chunk of sessions fills whole pages
+	room   uint32      // number of the first chunk with a free place, plus 1
+	void   []uint32    // numbers of chunks that were given back
+	taken  int         // chunks that take memory
+	empty  uint32      // number of the empty chunk that is kept, plus 1
 	n      int
 }
 
-type slabChunk[T any] struct {
-	values     [chunk]T
-	free       [chunk]uint16 // places that are free: a stack
+// places are those of a chunk that are free: a stack.
+type places struct {
+	free       [chunk]uint16
 	used       int
 	next, prev uint32 // chunks with a free place, plus 1
 }
@@ -30,7 +31,7 @@ func (s *Slab[T]) Alloc() uint32 {
 		s.grow()
 	}
 	k := s.room - 1
-	c := s.chunks[k]
+	c := s.places[k]
 	if s.empty == k+1 {
 		s.empty = 0
 	}
@@ -45,7 +46,7 @@ func (s *Slab[T]) Alloc() uint32 {
 
 // grow makes a chunk.
 func (s *Slab[T]) grow() {
-	c := new(slabChunk[T])
+	c := new(places)
 	for i := range c.free {
 		c.free[i] = uint16(i)
 	}
@@ -53,9 +54,9 @@ func (s *Slab[T]) grow() {
 	if n := len(s.void); n > 0 {
 		k = s.void[n-1]
 		s.void = s.void[:n-1]
-		s.chunks[k] = c
+		s.chunks[k], s.places[k] = new([chunk]T), c
 	} else {
-		s.chunks = append(s.chunks, c)
+		s.chunks, s.places = append(s.chunks, new([chunk]T)), append(s.places, c)
 	}
 	s.taken++
 	s.link(k)
@@ -64,9 +65,9 @@ func (s *Slab[T]) grow() {
 // Free takes the value back and makes it zero.
 func (s *Slab[T]) Free(i uint32) {
 	k, place := (i-1)/chunk, (i-1)%chunk
-	c := s.chunks[k]
+	c := s.places[k]
 	var zero T
-	c.values[place] = zero
+	s.chunks[k][place] = zero
 	if c.used == chunk {
 		s.link(k)
 	}
@@ -81,37 +82,39 @@ func (s *Slab[T]) Free(i uint32) {
 		return
 	}
 	s.unlink(k)
-	s.chunks[k] = nil
+	s.chunks[k], s.places[k] = nil, nil
 	s.void = append(s.void, k)
 	s.taken--
 }
 
 // At returns the value of an index that Alloc returned.
-func (s *Slab[T]) At(i uint32) *T { return &s.chunks[(i-1)/chunk].values[(i-1)%chunk] }
+func (s *Slab[T]) At(i uint32) *T { return &s.chunks[(i-1)/chunk][(i-1)%chunk] }
 
 // Len is how many values are in use.
 func (s *Slab[T]) Len() int { return s.n }
 
 // Bytes is the memory that the slab takes.
-func (s *Slab[T]) Bytes() int64 { return int64(s.taken) * int64(unsafe.Sizeof(slabChunk[T]{})) }
+func (s *Slab[T]) Bytes() int64 {
+	return int64(s.taken) * int64(unsafe.Sizeof([chunk]T{})+unsafe.Sizeof(places{}))
+}
 
 func (s *Slab[T]) link(k uint32) {
-	c := s.chunks[k]
+	c := s.places[k]
 	c.next, c.prev = s.room, 0
 	if c.next != 0 {
-		s.chunks[c.next-1].prev = k + 1
+		s.places[c.next-1].prev = k + 1
 	}
 	s.room = k + 1
 }
 
 func (s *Slab[T]) unlink(k uint32) {
-	c := s.chunks[k]
+	c := s.places[k]
 	if c.prev != 0 {
-		s.chunks[c.prev-1].next = c.next
+		s.places[c.prev-1].next = c.next
 	} else {
 		s.room = c.next
 	}
 	if c.next != 0 {
-		s.chunks[c.next-1].prev = c.prev
+		s.places[c.next-1].prev = c.prev
 	}
 }

@@ -82,6 +82,31 @@ func TestMQTTPackets(t *testing.T) {
 	})
 }
 
+func TestMQTTReactions(t *testing.T) {
+	f := Resume(MQTT)
+	for _, m := range []struct {
+		text string
+		want Reaction
+	}{
+		{"\x40\x02\x00\x01", Puback},
+		{"\x50\x02\x00\x01", Pubrec},
+		{"\x70\x02\x00\x01", Pubcomp},
+		{"\x62\x02\x00\x01", NoReaction}, // PUBREL: to the client's own message
+		{"\x32\x07\x00\x01t\x00\x01hi", NoReaction},
+		{"\xc0\x00", NoReaction},
+	} {
+		for i := range len(m.text) {
+			_, end := f.Next([]byte(m.text[i : i+1]))
+			if got := f.Reaction(); got != m.want || end != (i == len(m.text)-1) {
+				t.Errorf("%q, byte %d: %d, want %d; it ends: %v", m.text, i, got, m.want, end)
+			}
+		}
+	}
+	if f = Resume(HTTP1); f.Reaction() != NoReaction {
+		t.Error("HTTP reacts")
+	}
+}
+
 // pg is a typed message of PostgreSQL.
 func pg(kind byte, body string) string {
 	n := len(body) + 4

@@ -112,6 +112,15 @@ func (f *Framer) Body() uint64 {
 // end of a message it says nothing.
 func (f *Framer) Answer() Answer { return Answer(f.flags & answerMask) }
 
+// Reaction is what the client's message at hand, or the one that has just
+// ended, is to what its server sent unasked.
+func (f *Framer) Reaction() Reaction {
+	if f.protocol != MQTT {
+		return NoReaction
+	}
+	return mqttReaction(f.own >> mqttKind)
+}
+
 // Next takes the bytes of b that belong to the message at hand, and reports
 // whether it ends behind them. Where it does not, n is len(b).
 func (f *Framer) Next(b []byte) (n int, end bool) {

@@ -10,7 +10,11 @@ var mqtt = rules{
 	midway: mqttConnected,
 }
 
-const mqttConnected = 1 // Framer.own: CONNECT was seen
+// Framer.own
+const (
+	mqttConnected = 1 // CONNECT was seen
+	mqttKind      = 4 // bits from here on: the packet at hand, or the last one
+)
 
 // Control packets that a client sends (MQTT 5, 2.1.2).
 const (
@@ -58,7 +62,7 @@ func (f *Framer) mqttType(c byte) {
 		f.lose() // MQTT 5, 3.1: the first packet is CONNECT, and only that
 		return
 	}
-	f.own |= mqttConnected
+	f.own = mqttConnected | kind<<mqttKind
 	switch kind {
 	case mqttPublish:
 		switch qos {
@@ -78,6 +82,18 @@ func (f *Framer) mqttType(c byte) {
 	default:
 		f.lose()
 	}
+}
+
+func mqttReaction(kind uint8) Reaction {
+	switch kind {
+	case mqttPuback:
+		return Puback
+	case mqttPubrec:
+		return Pubrec
+	case mqttPubcomp:
+		return Pubcomp
+	}
+	return NoReaction
 }
 
 // mqttFirst expects CONNECT with the name of the protocol.

@@ -39,6 +39,17 @@ const (
 	Farewell                    // none is sent to this, and not to what is still due
 )
 
+// Reaction is a message that only a server that spoke of its own accord gets.
+// The later ones are the stricter: what they name must have come from it.
+type Reaction uint8
+
+const (
+	NoReaction Reaction = iota
+	Pubcomp             // MQTT 5, 3.7: to a PUBREL, which the client's PUBREC drew
+	Puback              // 3.4: to a PUBLISH
+	Pubrec              // 3.5: to a PUBLISH
+)
+
 // rules are what a protocol's file supplies.
 type rules struct {
 	name string

@@ -26,6 +26,9 @@ const (
 // answered reports whether p may go: the target has given the answers that its
 // client had read.
 func (c *Core) answered(s *Session, p *piece, now Time) bool {
+	if s.exact() && p.kind == pieceData {
+		return c.exchanges(s, p, now)
+	}
 	t := &s.turns
 	gap := s.gap(p)
 	if gap == 0 || gap > 0 && !s.endsStream(p) && s.early(p, gap) {
@@ -67,7 +70,7 @@ func (s *Session) gap(p *piece) int32 {
 	if s.endsStream(p) {
 		return s.total(p.ack)
 	}
-	return int32(s.have().Sub(s.read(p.ack)))
+	return int32(s.said().Sub(s.read(p.ack) - pubrelLen*Seq(p.pubcomps)))
 }
 
 // total is by how much the target has sent more on its connection than
@@ -160,7 +163,7 @@ func (s *Session) quietAt(p *piece) Time {
 	case s.endsStream(p):
 		return s.rcv.heardAt + max(patience, 2*Time(t.pause))
 	case s.streams():
-		return s.rcv.heardAt + max(silence+2*s.snd.srtt, 2*Time(t.pause))
+		return s.rcv.heardAt + max(silence+2*Time(s.snd.srtt), 2*Time(t.pause))
 	case p.kind == pieceRST:
 		return s.rcv.heardAt + beforeReset
 	case !t.pushed:
@@ -168,7 +171,7 @@ func (s *Session) quietAt(p *piece) Time {
 	case gap > 0 || have.Sub(t.hadAtStart) >= want.Sub(t.hadAtStart)/2:
 		return s.rcv.heardAt + nearlyWhole
 	}
-	return s.rcv.heardAt + silence + 2*s.snd.srtt
+	return s.rcv.heardAt + silence + 2*Time(s.snd.srtt)
 }
 
 // patientUntil is when the target is not waited for any longer. The time that
@@ -252,6 +255,9 @@ func (s *Session) waitsUntil(c *Core) Time {
 	p := c.pieces.at(s.turns.nextPiece)
 	if p.fresh && p.seq != s.snd.iss+1 {
 		return min(s.drainedAt(), s.patientUntil(c, p))
+	}
+	if s.exact() && p.kind == pieceData {
+		return s.exchangesAt(c, p)
 	}
 	return min(s.quietAt(p), s.patientUntil(c, p))
 }

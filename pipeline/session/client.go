@@ -155,6 +155,7 @@ func (c *Core) start(s *Session, iss Seq) {
 	s.snd.una, s.snd.nxt = iss+1, iss+1
 	s.turns.keep, s.turns.partial, s.snd.cursor = iss+1, false, 0
 	s.online.ended, s.turns.open, s.turns.due = false, 0, false
+	s.turns.pubrels, s.turns.reacted = 0, 0
 	s.state = Opening
 }
 

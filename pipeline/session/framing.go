@@ -107,6 +107,10 @@ func (c *Core) mark(s *Session, i ref) (rest ref) {
 	first := p.seq == s.snd.iss+1
 	more := on.ackLast.Before(p.ack)
 	p.turns, p.ends, p.own = 0, goesOn, on.unasked(p.ack)
+	p.reacts, p.pubrecs, p.pubcomps, p.queued = message.NoReaction, 0, 0, 0
+	if on.last != 0 {
+		p.queued = c.pieces.at(on.last).queued
+	}
 	if p.kind != pieceData {
 		p.waits = more || first
 		p.fresh, on.cut = on.cut != whole, whole
@@ -158,10 +162,13 @@ func (c *Core) frame(s *Session, i ref) (rest ref) {
 		n += k
 		if begins {
 			p.turns++
+			p.reacts = max(p.reacts, on.framer.Reaction())
+			p.waits = p.waits || p.reacts != message.NoReaction
 		}
 		if !end {
 			break
 		}
+		p.count(on.framer.Reaction())
 		p.ends = max(p.ends, endsQuiet)
 		switch on.framer.Answer() {
 		case message.Answered:

@@ -208,7 +208,7 @@ func TestPayloadOfASYNIsCounted(t *testing.T) {
 func TestFixedRoundTripIsNotMeasured(t *testing.T) {
 	b := newBed(t, Config{RTT: 40 * Millisecond})
 	b.open()
-	if b.s.snd.srtt != 40*Millisecond {
+	if Time(b.s.snd.srtt) != 40*Millisecond {
 		t.Errorf("srtt %d", b.s.snd.srtt)
 	}
 }

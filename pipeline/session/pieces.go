@@ -1,6 +1,10 @@
 package session
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/tcpcopy-go/tcpcopy/pipeline/message"
+)
 
 // A piece is a run of the client's payload, or its FIN or RST, in the order of
 // sequence numbers. Pieces are linked by refs into the Core's memory.
@@ -21,6 +25,10 @@ type piece struct {
 	// own is how much of what the client had read came behind a rest: the server
 	// said it of its own accord.
 	own uint16
+	// Of MQTT: which of its messages has to wait longest, how many are PUBREC and
+	// PUBCOMP, and how many PUBCOMP were queued up to its end, counted from any.
+	reacts                    message.Reaction
+	pubrecs, pubcomps, queued uint16
 }
 
 const pieceSize = int(unsafe.Sizeof(piece{}))

@@ -14,6 +14,7 @@ type receiver struct {
 	tsRecent uint32
 	ackNow   bool
 	fin      bool // the target has closed
+	spoke    bool // since the client had reacted to all: see settle
 	ackAt    Time
 	heardAt  Time // last segment from the target
 }
@@ -42,6 +43,7 @@ func (c *Core) receive(s *Session, r *packet.Reply, now Time) {
 	s.rcv.unacked += n
 	s.rcv.nxt = end
 	s.turns.pushed = fin || r.Flags&packet.PSH != 0
+	s.rcv.spoke = true
 	if fin {
 		s.rcv.fin = true
 		n--

@@ -176,7 +176,7 @@ func (c *Core) takeSACK(s *Session, blocks []packet.SACKBlock, now Time) {
 // keep the order; so does one that was sent again needlessly.
 func (s *Session) deliver(b *scoreboard, r run, top Seq, now Time) {
 	overtaken := (r.state == unknown || r.state == flying) && r.end.Before(top)
-	if !b.deliver(r, clock32(now), uint32(s.snd.srtt/2)) || overtaken {
+	if !b.deliver(r, clock32(now), s.snd.srtt/2) || overtaken {
 		s.rec.reordered = true
 	}
 }
@@ -189,7 +189,7 @@ func (c *Core) findLost(s *Session, now Time) {
 	b := c.openBoard(s)
 	reorder := Time(0)
 	if s.rec.reordered {
-		reorder = max(s.snd.srtt/4, minReorder)
+		reorder = max(Time(s.snd.srtt)/4, minReorder)
 	}
 	many := s.rec.dupAcks >= dupThresh || b.sacked > (dupThresh-1)*uint32(s.snd.mss)
 	found, wait := false, uint32(0)
@@ -224,7 +224,7 @@ func (s *Session) armProbe(now Time) {
 	if s.snd.nxt.Sub(s.snd.una) <= uint32(s.snd.mss) {
 		delay = loneACK
 	}
-	at := now + 2*s.snd.srtt + delay
+	at := now + 2*Time(s.snd.srtt) + delay
 	if s.rec.timerAt = never; at < s.snd.rtoAt {
 		s.rec.timerAt = at
 	}

@@ -31,8 +31,8 @@ type sender struct {
 	refused  bool // the last SYN was answered by RST
 
 	backoff      uint8
-	rttSeq       Seq // timed segment, when rttAt is set (Karn)
-	srtt, rttvar Time
+	rttSeq       Seq    // timed segment, when rttAt is set (Karn)
+	srtt, rttvar uint32 // us
 	rto          Time
 	rttAt        Time
 	rtoAt        Time

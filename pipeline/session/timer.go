@@ -170,15 +170,18 @@ func (s *sender) measure(rtt, fixed Time) {
 	if fixed > 0 {
 		rtt = fixed
 	}
-	if s.srtt == 0 {
-		s.srtt, s.rttvar = rtt, rtt/2
+	rtt = min(rtt, maxRTO)
+	srtt, rttvar := Time(s.srtt), Time(s.rttvar)
+	if srtt == 0 {
+		srtt, rttvar = rtt, rtt/2
 	} else {
-		d := s.srtt - rtt
+		d := srtt - rtt
 		if d < 0 {
 			d = -d
 		}
-		s.rttvar += (d - s.rttvar) / 4
-		s.srtt += (rtt - s.srtt) / 8
+		rttvar += (d - rttvar) / 4
+		srtt += (rtt - srtt) / 8
 	}
-	s.rto = min(max(s.srtt+4*s.rttvar, minRTO), maxRTO)
+	s.srtt, s.rttvar = uint32(srtt), uint32(rttvar)
+	s.rto = min(max(srtt+4*rttvar, minRTO), maxRTO)
 }

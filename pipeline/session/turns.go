@@ -10,6 +10,8 @@ type turns struct {
 	origin     Seq    // what peerBase was when the connection began
 	hadAtStart Seq    // what the target had sent when the running turns were released
 	begunAt    Seq    // where the first of them begins
+	reacted    Seq    // how far the target has said what clients' reactions may be to
+	pubrels    int32  // that the PUBRECs released have drawn, beyond the PUBCOMPs released
 	gap        int32  // by how much the answer before was longer than production's
 	asked      uint32 // turns released on this connection
 	pause      uint32 // longest wait for one of several answers that were due, in us
@@ -124,6 +126,9 @@ func (c *Core) begin(s *Session, p *piece) {
 	t := &s.turns
 	if p.waits || p.turns > 0 && t.open == 0 {
 		t.hadAtStart, t.pushed = s.have(), false
+	}
+	if s.exact() {
+		c.react(s, p)
 	}
 	if p.kind == pieceData {
 		due := p.ends >= endsDue

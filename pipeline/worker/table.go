@@ -17,21 +17,21 @@ type table struct {
 	clients flow.Table // the first of each client's copies
 	dirty   []uint32   // sessions that want their Output
 
-	busy       int64 // sessions that keep the target busy
+	live   indexSet // indexes of sessions
+	found  indexSet // of those in clients
+	isBusy indexSet // of those that keep the target busy
+
+	busy       int64 // how many those are
 	byState    *[session.NumStates]uint64
 	byTransfer [account.MaxTransfers]int
 }
 
 // entry is what the table knows of a session beside the session itself.
 type entry struct {
-	state   session.State // as counted
-	counted bool
-	live    bool   // a session has this index
-	found   bool   // it is in clients
-	busy    bool   // as counted
-	copy    uint16 // number among the copies of its client
-	next    uint32 // of them; 0: none
-	prev    uint32
+	state session.State // as counted
+	copy  uint16        // number among the copies of its client
+	next  uint32        // of them; 0: none
+	prev  uint32
 }
 
 func (t *table) at(i uint32) *session.Session { return t.slab.At(i) }
@@ -58,7 +58,9 @@ func (t *table) add(last uint32) uint32 {
 	for int(i) >= len(t.entries) {
 		t.entries = append(t.entries, entry{})
 	}
-	t.entries[i] = entry{live: true, prev: last}
+	t.entries[i] = entry{state: session.Watching, prev: last}
+	t.byState[session.Watching]++
+	t.live.add(i)
 	if last != 0 {
 		t.entries[i].copy = t.entries[last].copy + 1
 		t.entries[last].next = i
@@ -70,7 +72,7 @@ func (t *table) add(last uint32) uint32 {
 func (t *table) attach(i uint32) {
 	s := t.slab.At(i)
 	t.clients.Insert(t.hash(s.ClientEnd, s.OnlineEnd), i)
-	t.entries[i].found = true
+	t.found.add(i)
 }
 
 // detach takes the session out of the copies of its client. If it was the
@@ -83,14 +85,15 @@ func (t *table) detach(i uint32) {
 	if x.prev != 0 {
 		t.entries[x.prev].next = x.next
 	}
-	if x.found {
+	if t.found.has(i) {
+		t.found.remove(i)
 		s := t.slab.At(i)
 		t.clients.Delete(t.hash(s.ClientEnd, s.OnlineEnd), i)
 		if x.next != 0 {
 			t.attach(x.next)
 		}
 	}
-	x.found, x.next, x.prev = false, 0, 0
+	x.next, x.prev = 0, 0
 }
 
 // nextCopy is the copy of the same client behind i, or 0.
@@ -99,21 +102,24 @@ func (t *table) nextCopy(i uint32) uint32 { return t.entries[i].next }
 // count keeps the number of sessions in each state, and of those that are busy.
 func (t *table) count(i uint32, s *session.Session) {
 	x := &t.entries[i]
-	if state := s.State(); state != x.state || !x.counted {
-		if x.counted {
-			t.byState[x.state]--
-		}
-		x.state, x.counted = state, true
+	if state := s.State(); state != x.state {
+		t.byState[x.state]--
+		x.state = state
 		t.byState[state]++
 	}
-	if busy := s.Busy(); busy != x.busy {
-		x.busy = busy
-		if busy {
-			t.busy++
-		} else {
-			t.busy--
-		}
+	switch busy := s.Busy(); {
+	case busy == t.isBusy.has(i):
+	case busy:
+		t.busy++
+		t.isBusy.add(i)
+	default:
+		t.forgetBusy(i)
 	}
+}
+
+func (t *table) forgetBusy(i uint32) {
+	t.busy--
+	t.isBusy.remove(i)
 }
 
 // remove forgets a session that is over.
@@ -121,9 +127,10 @@ func (t *table) remove(i uint32, s *session.Session) {
 	t.detach(i)
 	x := &t.entries[i]
 	t.byState[x.state]--
-	if x.busy {
-		t.busy--
+	if t.isBusy.has(i) {
+		t.forgetBusy(i)
 	}
+	t.live.remove(i)
 	t.byTransfer[s.Transfer]--
 	*x = entry{}
 	t.slab.Free(i)
@@ -131,11 +138,7 @@ func (t *table) remove(i uint32, s *session.Session) {
 
 // each calls f for every session.
 func (t *table) each(f func(uint32, *session.Session)) {
-	for i := uint32(1); int(i) < len(t.entries); i++ {
-		if t.entries[i].live {
-			f(i, t.slab.At(i))
-		}
-	}
+	t.live.each(func(i uint32) { f(i, t.slab.At(i)) })
 }
 
 // bytes is the memory that the table takes.
