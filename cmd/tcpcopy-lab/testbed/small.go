@@ -67,7 +67,7 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Testbed, err error) 
 	}
 	// Both sides, the clients and tcpcopy share two cores here: it waits longer
 	// for its turn than on a production host, and its rings must last.
-	args := []string{p.Tcpcopy, "-x", port + "-" + net.JoinHostPort(target, port), "-B", "64"}
+	args := []string{p.Tcpcopy, "-x", port + "-" + net.JoinHostPort(target, port)}
 	if o.LocalReplies {
 		for _, half := range []string{"10.1.3.0/25", "10.1.3.128/25"} { // closer than lab.PoolNet4
 			if err := n.Target.Route(half, "eth0", lab.OnlineAddr4); err != nil {
