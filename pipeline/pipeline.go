@@ -3,8 +3,8 @@
 // them (worker), the threads that run those (thread), and where the targets'
 // replies come from (replies/linked or replies/local).
 //
-// It knows who is connected with whom, what a reload changes, and the end. It
-// does not know packets, which docs/architecture.md follows through the rooms.
+// It knows who is connected with whom, what a reload changes, and the end, but
+// not packets, which docs/architecture.md follows.
 package pipeline
 
 import (
@@ -69,7 +69,6 @@ type Pipeline struct {
 	// many threads run the workers, where they are set before Run.
 	OnProgress func(recording.Progress)
 	OnThreads  func(running int)
-
 	log     *slog.Logger
 	hops    *nexthop.Hops
 	clients clients
@@ -78,7 +77,6 @@ type Pipeline struct {
 	threads *thread.Threads
 	now     atomic.Pointer[state]
 	losses  account.Losses // as told with the summary
-
 	changing sync.Mutex    // held by what changes now
 	running  chan struct{} // closed when all run
 	ending   bool          // guarded by changing
@@ -208,7 +206,7 @@ func (p *Pipeline) drain() {
 	p.each((*worker.Worker).Abort)
 }
 
-// each has every worker do something, one after the other.
+// each has every worker do something.
 func (p *Pipeline) each(do func(*worker.Worker)) {
 	for _, w := range p.workers {
 		w.Do(func() { do(w) })

@@ -65,8 +65,6 @@ func NewSmall(ctx context.Context, p Programs, o Small) (s *Testbed, err error) 
 	for i := range n.Assistants {
 		assistants = append(assistants, assistant(i))
 	}
-	// Both sides, the clients and tcpcopy share two cores here: it waits longer
-	// for its turn than on a production host, and its rings must last.
 	args := []string{p.Tcpcopy, "-x", port + "-" + net.JoinHostPort(target, port)}
 	if o.LocalReplies {
 		for _, half := range []string{"10.1.3.0/25", "10.1.3.128/25"} { // closer than lab.PoolNet4

@@ -247,7 +247,8 @@ func TestPacketsAreHandedOverAheadOfTheirTime(t *testing.T) {
 		waiting := 0
 		for i, s := range p.sources {
 			began := p.passed[p.workers[i]]
-			if first := s.queue.Peek(); first != nil && first.due <= began {
+			// One that was handed over late itself may have come behind that pass.
+			if first := s.queue.Peek(); first != nil && first.due <= began-50*session.Millisecond {
 				t.Errorf("a packet that was due %d us before its worker's last pass is left", began-first.due)
 			}
 			waiting += s.queue.Len()
