@@ -69,17 +69,17 @@ type Pipeline struct {
 	// many threads run the workers, where they are set before Run.
 	OnProgress func(recording.Progress)
 	OnThreads  func(running int)
-	log     *slog.Logger
-	hops    *nexthop.Hops
-	clients clients
-	targets targets
-	workers []*worker.Worker
-	threads *thread.Threads
-	now     atomic.Pointer[state]
-	losses  account.Losses // as told with the summary
-	changing sync.Mutex    // held by what changes now
-	running  chan struct{} // closed when all run
-	ending   bool          // guarded by changing
+	log        *slog.Logger
+	hops       *nexthop.Hops
+	clients    clients
+	targets    targets
+	workers    []*worker.Worker
+	threads    *thread.Threads
+	now        atomic.Pointer[state]
+	losses     account.Losses // as told with the summary
+	changing   sync.Mutex     // held by what changes now
+	running    chan struct{}  // closed when all run
+	ending     bool           // guarded by changing
 }
 
 // state is what a reload replaces, as a whole.
