@@ -14,7 +14,7 @@ import (
 var httpClients = []column{
 	{name: "curl-get", needs: []string{"curl"}, run: curlGet},
 	{name: "curl-upload", needs: []string{"curl"}, run: curlUpload(300)},
-	{name: "curl-upload-loss", needs: []string{"curl", "tcpdump", "nft"}, captureLoss: 0.03, run: curlUpload(150)},
+	{name: "curl-upload-loss", needs: []string{"curl", "tcpdump", "nft"}, captureLoss: 0.03, notYet: true, run: curlUpload(150)},
 	{name: "ab-post", needs: []string{"ab"}, run: abPost},
 	{name: "siege", needs: []string{"siege"}, run: siege},
 	{name: "h2load-h1", needs: []string{"h2load"}, run: h2load("--h1")},

@@ -44,6 +44,13 @@ func TestTheShortFormHasEachServerAndEachClient(t *testing.T) {
 	for _, c := range cells {
 		servers, clients = append(servers, c.row.name), append(clients, c.column.name)
 	}
+	for _, r := range rows() {
+		for _, c := range r.columns {
+			if c.notYet {
+				clients = append(clients, c.name)
+			}
+		}
+	}
 	for _, want := range [][2][]string{{Rows(), servers}, {Columns(), clients}} {
 		for _, name := range want[0] {
 			if !slices.Contains(want[1], name) {
